@@ -1,0 +1,125 @@
+//! Every option and limit of a node, with its unit and default, in one place.
+//!
+//! Python hands them over as JSON; an unknown name is an error. A limit of 0 means "no limit" only where it says so.
+use serde::{Deserialize, Serialize};
+
+/// Defines [`Options`] once: field, type, default and the one sentence that `freshwire config` and the docs show.
+macro_rules! options {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr;)+) => {
+        /// What a node may be told. See each field; defaults are the secure ones.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Options {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+        }
+        impl Default for Options {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+        impl Options {
+            /// Name and meaning of every option, in order.
+            pub const MEANINGS: &[(&str, &str)] = &[$((stringify!($name), concat!($($doc),+)),)+];
+        }
+    };
+}
+
+options! {
+    /// Engine threads that hold connections; 0: one less than the cores, at least one.
+    threads: usize = 0;
+    /// Origins besides the request's own that may open WebSockets, watches and credentialed unsafe requests (scheme://host[:port]).
+    allow_origins: Vec<String> = vec![];
+    /// Host names this node answers to (a leading `*.` matches subdomains, `*` any); empty: loopback names only.
+    allow_hosts: Vec<String> = vec![];
+    /// Addresses or networks whose Forwarded and X-Forwarded-* fields are believed (`*` any); empty: nobody's.
+    trusted_proxies: Vec<String> = vec![];
+    /// The path prefix that belongs to the node.
+    prefix: String = "/.fresh/".into();
+    /// Serve the node's figures at <prefix>stats on the public listeners too.
+    public_stats: bool = false;
+    /// Write one line a finished request to standard output.
+    access_log: bool = false;
+
+    /// Request head, bytes: 431 above.
+    max_head_bytes: usize = 32 * 1024;
+    /// Field lines of a request: 431 above.
+    max_fields: usize = 100;
+    /// Request target, bytes: 414 above.
+    max_target_bytes: usize = 8 * 1024;
+    /// Request body, bytes: 413 above.
+    max_body_bytes: u64 = 1024 * 1024;
+    /// Connections in all; 0: what the file-descriptor limit leaves.
+    max_connections: usize = 0;
+    /// Connections from one address (/64 for IPv6); 0: no limit.
+    max_connections_per_address: usize = 256;
+    /// Requests that the application works on at once before their response begins: 503 above; 0: no limit.
+    limit_concurrency: usize = 0;
+
+    /// A whole request head must arrive within this many seconds.
+    header_timeout_s: f64 = 10.0;
+    /// Seconds of grace before `min_rate_bytes_per_s` applies to a request body or a response.
+    rate_grace_s: f64 = 5.0;
+    /// Slowest request body and slowest reader of a response, bytes a second.
+    min_rate_bytes_per_s: u64 = 240;
+    /// A response that makes no progress for this many seconds ends its connection.
+    write_timeout_s: f64 = 10.0;
+    /// A watcher that takes nothing of what is waiting for it for this many seconds is disconnected.
+    push_timeout_s: f64 = 60.0;
+    /// An idle keep-alive connection is closed after this many seconds.
+    keep_alive_timeout_s: f64 = 75.0;
+    /// The application must begin its response within this many seconds: 504.
+    app_timeout_s: f64 = 60.0;
+    /// Seconds between heartbeats on a push connection.
+    heartbeat_s: f64 = 25.0;
+    /// Longest `Prefer: wait` honoured, seconds.
+    max_wait_s: f64 = 60.0;
+    /// Push sessions end spread over this many seconds after SIGTERM.
+    drain_timeout_s: f64 = 30.0;
+    /// Shortest `retry` given to an event stream, milliseconds.
+    retry_min_ms: u64 = 1000;
+    /// Longest `retry` given to an event stream, milliseconds; the node chooses at random between the two.
+    retry_max_ms: u64 = 3000;
+
+    /// WebSocket message, bytes, also after inflating: close 1009 above.
+    max_message_bytes: usize = 64 * 1024;
+    /// Fragments of one WebSocket message: close 1008 above.
+    max_fragments: usize = 1024;
+    /// WebSocket frames a second on one connection: close 1008 above; 0: no limit.
+    max_frames_per_s: u32 = 1000;
+    /// WebSocket messages a second on one connection, with bursts of twice as many: slowed down above; 0: no limit.
+    max_messages_per_s: u32 = 50;
+    /// WebSocket pings a second on one connection, with bursts of five times as many: close 1008 above; 0: no limit.
+    max_pings_per_s: u32 = 10;
+    /// Offer permessage-deflate (RFC 7692) to WebSockets.
+    deflate: bool = true;
+
+    /// Bytes of representations kept for reuse.
+    max_cache_bytes: usize = 128 * 1024 * 1024;
+    /// Largest representation kept or watched, bytes.
+    max_representation_bytes: usize = 4 * 1024 * 1024;
+    /// Tags of one response or one change.
+    max_tags: usize = 128;
+    /// Longest tag, bytes.
+    max_tag_bytes: usize = 255;
+    /// Tags whose last change is remembered; older ones count as changed at the oldest position kept.
+    max_known_tags: usize = 1_000_000;
+    /// Variants watched at once: 503 for a new one above.
+    max_watched: usize = 200_000;
+    /// First pause after a re-read that failed, seconds; doubled each time, with jitter.
+    reread_backoff_s: f64 = 0.25;
+    /// Longest pause after re-reads that failed, seconds.
+    reread_backoff_max_s: f64 = 30.0;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_option_is_an_error_and_a_missing_one_a_default() {
+        let options: Options = serde_json::from_str(r#"{"max_fields": 7}"#).unwrap();
+        assert_eq!((options.max_fields, options.max_tags), (7, 128));
+        assert!(serde_json::from_str::<Options>(r#"{"max_feilds": 7}"#).is_err());
+        assert!(Options::MEANINGS.iter().all(|(_, doc)| doc.trim().ends_with('.')));
+    }
+}

@@ -1,0 +1,1 @@
+//! "Is this copy fresh?": positions, tags, variants, lifetimes, and who watches.

@@ -1,0 +1,1 @@
+//! How bytes are framed on their way to a client: server-sent events and WebSocket, as pure functions.
