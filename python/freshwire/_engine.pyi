@@ -1,0 +1,76 @@
+"""The native engine, as Python sees it. Everything here may be called from any thread unless it says otherwise."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+class Node:
+    """The engine's threads, its listeners and its cache."""
+
+    def __init__(self, options: str, listeners: Sequence[tuple[int, str, str]]) -> None:
+        """Take over listening sockets; nothing runs yet.
+
+        options: JSON object of the engine's options (see `default_options`).
+        listeners: (file descriptor, "public" or "admin", address as text: "127.0.0.1:8000", "[::1]:8000" or
+            "unix:/path") each; the node owns the descriptors from now on.
+
+        Raises ValueError for an unknown option, a value out of range, or a combination that is not safe.
+        """
+
+    def start(
+        self,
+        app: Callable[..., Awaitable[None]],
+        loop: asyncio.AbstractEventLoop,
+        on_error: Callable[[str, BaseException | None], None],
+        state: MutableMapping[str, Any] | None,
+        root_path: str,
+    ) -> None:
+        """Start the threads and accept connections. Called on the loop's thread, once, after lifespan startup.
+
+        on_error: called on the loop's thread when the application raises or breaks the ASGI protocol.
+        state: the lifespan's state; each request's scope gets a shallow copy. None: no "state" in scopes.
+        """
+
+    def fileno(self) -> int:
+        """The eventfd to watch with `loop.add_reader(node.fileno(), node.drain)`."""
+
+    def drain(self) -> None:
+        """Deliver what the engine has for Python. Only on the loop's thread."""
+
+    def changed(self, tags: Sequence[str]) -> str:
+        """Record that these tags changed; the position, as `<epoch>-<offset>`.
+
+        Does not block. Raises ValueError for a tag that is empty, too long or has control characters, or too many.
+        """
+
+    def position(self) -> str:
+        """The newest position."""
+
+    def stats(self) -> str:
+        """The node's figures as a JSON object."""
+
+    def shutdown(self, done: Callable[[], None]) -> None:
+        """Stop accepting, end push sessions spread over `drain_timeout_s`, finish requests, then end.
+
+        done: called on the loop's thread when no connection is left, or the timeout has passed. A second call ends
+        everything at once.
+        """
+
+    def join(self) -> None:
+        """Wait for the engine's threads to end, without holding the interpreter."""
+
+class Exchange:
+    """One request as the application sees it; what `current` holds while a handler runs."""
+
+    def depends_on(self, tags: Sequence[str]) -> None:
+        """Add tags to the response. Raises ValueError for a bad tag, RuntimeError once its head has been sent."""
+
+current: ContextVar[Exchange | None]
+"""The exchange that the running code answers; inherited by tasks and by `asyncio.to_thread`. Default None."""
+
+def default_options() -> str:
+    """Every option with its default, as a JSON object in the order of the documentation."""
+
+def option_meanings() -> list[tuple[str, str]]:
+    """(name, one sentence with the unit) of every option."""
