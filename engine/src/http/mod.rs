@@ -1,2 +1,4 @@
 //! HTTP/1.1 (RFC 9110, 9112), sans-IO: heads, bodies, response heads, and the fields they carry.
 pub mod fields;
+pub mod refusal;
+pub mod response;
