@@ -1,4 +1,7 @@
 //! HTTP/1.1 (RFC 9110, 9112), sans-IO: heads, bodies, response heads, and the fields they carry.
+pub mod cache_control;
 pub mod fields;
+pub mod lists;
 pub mod refusal;
 pub mod response;
+pub mod structured;
