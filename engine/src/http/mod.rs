@@ -2,6 +2,7 @@
 pub mod cache_control;
 pub mod fields;
 pub mod lists;
+pub mod path;
 pub mod refusal;
 pub mod response;
 pub mod structured;
