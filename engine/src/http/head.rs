@@ -103,7 +103,9 @@ impl<'b> Head<'b> {
 
 /// Whether [`parse`] can decide, now that bytes from `from` on have come in: there is an empty line, or a bare LF.
 ///
-/// Looks at the new bytes and the three before them, so that a head fed byte by byte costs linear time.
+/// Looks at the new bytes and the three before them, so that a head fed byte by byte costs linear time. It knows no
+/// limits: call [`parse`] on the first bytes too (not HTTP, CONNECT, a long target), and when there are as many as
+/// [`HeadLimits::bytes`].
 pub fn complete(buf: &[u8], from: usize) -> bool {
     let start = from.saturating_sub(3).min(buf.len());
     memchr::memchr_iter(b'\n', &buf[start..])

@@ -103,7 +103,6 @@ impl HostRules {
                     Rule::Below(suffix) => name
                         .len()
                         .checked_sub(suffix.len())
-                        .filter(|at| *at > 0)
                         .and_then(|at| name.get(at..))
                         .is_some_and(|end| end.eq_ignore_ascii_case(suffix)),
                 }

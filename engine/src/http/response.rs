@@ -294,9 +294,19 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_the_application_gave_stays() {
-        let said = head(1, 299, &[("date", "then")], BodyFraming::Length(0), true);
-        assert_eq!(said, "HTTP/1.1 299 \r\ndate: then\r\ncontent-length: 0\r\n\r\n");
+    fn there_is_one_date_and_the_applications_own_goes_first() {
+        for (lines, dates) in
+            [(&[][..], "date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"), (&[("date", "then")], "date: then\r\n")]
+        {
+            let mut out = vec![];
+            let fields = lines.iter().copied().collect();
+            let date = *DateClock::default().at(0);
+            write_head(&mut out, 1, 299, &fields, BodyFraming::Length(0), true, &date);
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                format!("HTTP/1.1 299 \r\n{dates}content-length: 0\r\n\r\n")
+            );
+        }
     }
 
     #[test]
