@@ -2,7 +2,7 @@
 //! way, so that no connection keeps any zlib state and one compression serves every subscriber.
 //!
 //! One compressor and one decompressor a thread, reset for each message. What was agreed with a peer is said in
-//! `extensions`. Whoever encodes a message calls [`compress`]; the decoder calls [`inflate`].
+//! [`super::extensions`]. Whoever encodes a message calls [`compress`]; the decoder calls [`inflate`].
 use super::close::{Fault, TOO_BIG};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use std::cell::RefCell;
@@ -22,7 +22,7 @@ thread_local! {
 }
 
 /// The payload of a compressed frame that says `data`, or `None` if that does not make it smaller: then send it plain.
-/// Only for a connection whose `Deflate::fits` `data.len()`.
+/// Only for a connection whose [`super::extensions::Deflate::fits`] `data.len()`.
 pub fn compress(data: &[u8]) -> Option<Vec<u8>> {
     if data.len() < WORTH_COMPRESSING_BYTES {
         return None;
