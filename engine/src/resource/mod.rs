@@ -7,3 +7,4 @@
 //! [`invalidation`] and remembered by [`tags`].
 pub mod key;
 pub mod position;
+pub mod tags;
