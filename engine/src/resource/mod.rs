@@ -6,5 +6,6 @@
 //! application answers goes through [`policy`] into a [`representation`]; what a write changes is said by
 //! [`invalidation`] and remembered by [`tags`].
 pub mod key;
+pub mod policy;
 pub mod position;
 pub mod tags;
