@@ -5,7 +5,9 @@
 //! [`freshness`] says whether it may be used, [`conditional`] whether a 304 is enough, [`annotate`] what to add. What the
 //! application answers goes through [`policy`] into a [`representation`]; what a write changes is said by
 //! [`invalidation`] and remembered by [`tags`].
+pub mod annotate;
 pub mod key;
 pub mod policy;
 pub mod position;
+pub mod representation;
 pub mod tags;
