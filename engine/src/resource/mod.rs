@@ -6,6 +6,7 @@
 //! application answers goes through [`policy`] into a [`representation`]; what a write changes is said by
 //! [`invalidation`] and remembered by [`tags`].
 pub mod annotate;
+pub mod conditional;
 pub mod freshness;
 pub mod key;
 pub mod policy;
