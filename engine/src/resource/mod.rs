@@ -8,6 +8,7 @@
 pub mod annotate;
 pub mod conditional;
 pub mod freshness;
+pub mod invalidation;
 pub mod key;
 pub mod policy;
 pub mod position;
