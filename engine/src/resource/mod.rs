@@ -6,6 +6,7 @@
 //! application answers goes through [`policy`] into a [`representation`]; what a write changes is said by
 //! [`invalidation`] and remembered by [`tags`].
 pub mod annotate;
+pub mod cache;
 pub mod conditional;
 pub mod freshness;
 pub mod invalidation;
@@ -14,3 +15,6 @@ pub mod policy;
 pub mod position;
 pub mod representation;
 pub mod tags;
+
+mod hit_for_miss;
+mod store;
