@@ -108,7 +108,7 @@ impl Shard {
         let freed = self.make_room_to_vary(&key.resource, vary);
         let vary = self.count_in(&key, vary);
         let index = self.slots.len() as u32;
-        self.slots.push(Slot { key, hash, vary, rep, bytes, used: AtomicBool::new(true) });
+        self.slots.push(Slot { key, hash, vary, rep, bytes, used: AtomicBool::new(false) });
         self.table.insert_unique(hash, index, |&i| self.slots[i as usize].hash);
         (bytes, freed)
     }
