@@ -180,7 +180,9 @@ impl FanOut {
         {
             let Some(walk) = &mut self.walks[index as usize] else { continue };
             while budget > 0 {
-                let Some(entry) = self.entries.get_mut(walk.at as usize).filter(|_| walk.at != NONE) else { break };
+                let Some(entry) = self.entries.get_mut(walk.at as usize).filter(|_| walk.at != NONE) else {
+                    break;
+                };
                 walk.at = entry.next;
                 if entry.cursor < walk.message.version {
                     budget -= 1;

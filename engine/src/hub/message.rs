@@ -25,6 +25,11 @@ const FORMS: usize = 5;
 pub trait Encode: Send + Sync {
     /// The bytes that go to a connection of this form.
     fn encode(&self, form: Form) -> Vec<u8>;
+
+    /// The answer to a long-poll that has this and waited in vain; empty if there is none.
+    fn unchanged(&self) -> Vec<u8> {
+        vec![]
+    }
 }
 
 /// One publication to one topic.
@@ -44,7 +49,13 @@ pub struct Message {
 
 impl Message {
     /// A message that no form has been made of yet.
-    pub fn new(topic: TopicId, version: u64, last: bool, announced: Option<Instant>, payload: Arc<dyn Encode>) -> Self {
+    pub fn new(
+        topic: TopicId,
+        version: u64,
+        last: bool,
+        announced: Option<Instant>,
+        payload: Arc<dyn Encode>,
+    ) -> Self {
         Self { topic, version, last, announced, payload, forms: Default::default() }
     }
 

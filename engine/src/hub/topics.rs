@@ -19,6 +19,8 @@ struct Topic {
     version: u64,
     /// Subscribers in each shard; a shard without any is not told.
     subscribers: Box<[u32]>,
+    /// Goes with its last subscriber.
+    retired: bool,
 }
 
 /// All topics of a node.
@@ -40,12 +42,17 @@ impl Hub {
     /// A new topic, with nothing in it.
     pub fn create(&self) -> TopicId {
         let subscribers = vec![0; self.shards.len()].into();
-        self.topics().insert(Topic { newest: None, version: 0, subscribers })
+        self.topics().insert(Topic { newest: None, version: 0, subscribers, retired: false })
     }
 
-    /// Forget a topic. Whoever still subscribes hears nothing more.
-    pub fn remove(&self, topic: TopicId) {
-        self.topics().remove(topic);
+    /// Nothing more will be published: forget the topic once its last subscriber, who may still be behind, has left.
+    pub fn retire(&self, topic: TopicId) {
+        let mut topics = self.topics();
+        let Some(entry) = topics.get_mut(topic) else { return };
+        entry.retired = true;
+        if entry.subscribers.iter().all(|n| *n == 0) {
+            topics.remove(topic);
+        }
     }
 
     /// A shard gets one more subscriber; the version that it joins at: it will hear everything after.
@@ -58,8 +65,11 @@ impl Hub {
 
     /// A shard has one subscriber less.
     pub fn leave(&self, topic: TopicId, shard: usize) {
-        if let Some(topic) = self.topics().get_mut(topic) {
-            topic.subscribers[shard] = topic.subscribers[shard].saturating_sub(1);
+        let mut topics = self.topics();
+        let Some(entry) = topics.get_mut(topic) else { return };
+        entry.subscribers[shard] = entry.subscribers[shard].saturating_sub(1);
+        if entry.retired && entry.subscribers.iter().all(|n| *n == 0) {
+            topics.remove(topic);
         }
     }
 

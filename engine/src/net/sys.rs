@@ -44,7 +44,9 @@ impl Poller {
     /// Wait up to `timeout_ms`; how many of `ready` were filled.
     pub fn wait(&self, ready: &mut [Ready], timeout_ms: i32) -> usize {
         // SAFETY: the kernel writes at most `ready.len()` elements.
-        let n = unsafe { libc::epoll_wait(self.0.as_raw_fd(), ready.as_mut_ptr(), ready.len() as i32, timeout_ms) };
+        let n = unsafe {
+            libc::epoll_wait(self.0.as_raw_fd(), ready.as_mut_ptr(), ready.len() as i32, timeout_ms)
+        };
         n.max(0) as usize
     }
 }
@@ -56,7 +58,9 @@ impl WakeFd {
     /// A new one, at rest.
     pub fn new() -> io::Result<Self> {
         // SAFETY: no pointers; a descriptor that is returned is new and ours.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?) }))
+        Ok(Self(unsafe {
+            OwnedFd::from_raw_fd(check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?)
+        }))
     }
 
     /// Make it readable.
@@ -93,12 +97,15 @@ fn would_block(n: isize) -> io::Result<Option<usize>> {
 /// Send without waiting; `None`: the socket is full.
 pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<Option<usize>> {
     // SAFETY: the pointer and length are those of a slice.
-    would_block(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) })
+    would_block(unsafe {
+        libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
+    })
 }
 
 /// Send two buffers as one, without waiting; `None`: the socket is full.
 pub fn send_two(fd: RawFd, first: &[u8], second: &[u8]) -> io::Result<Option<usize>> {
-    let parts = [first, second].map(|b| libc::iovec { iov_base: b.as_ptr().cast_mut().cast(), iov_len: b.len() });
+    let parts =
+        [first, second].map(|b| libc::iovec { iov_base: b.as_ptr().cast_mut().cast(), iov_len: b.len() });
     // SAFETY: zeroed is a valid msghdr; the parts outlive the call and are only read.
     would_block(unsafe {
         let mut message: libc::msghdr = zeroed();
@@ -183,6 +190,12 @@ pub fn tune_listener(fd: RawFd, user_timeout_ms: u32) {
         let flags = libc::fcntl(fd, libc::F_GETFL);
         libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
     }
+}
+
+/// Let the kernel hold fewer unsent bytes of a socket (it doubles the number).
+pub fn set_send_buffer(fd: RawFd, bytes: i32) {
+    // SAFETY: a four-byte option value.
+    unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, (&raw const bytes).cast(), 4) };
 }
 
 /// How many descriptors this process may have open.

@@ -62,7 +62,8 @@ mod tests {
         assert_eq!(wheel.arm(key, 3), 3);
         assert_eq!(wheel.arm(key, 100_000), 255);
         assert_eq!(wheel.step(1000 + TICK_MS - 1), None);
-        let served: Vec<usize> = std::iter::from_fn(|| wheel.step(1000 + 255 * TICK_MS)).map(|k| k.len()).collect();
+        let served: Vec<usize> =
+            std::iter::from_fn(|| wheel.step(1000 + 255 * TICK_MS)).map(|k| k.len()).collect();
         assert_eq!(served.len(), 255);
         assert_eq!((served[0], served[2], served[254]), (1, 1, 1));
     }

@@ -6,6 +6,7 @@
 use super::position::Salted;
 use super::representation::Representation;
 use crate::http::fields::Fields;
+use crate::http::lists::write_sf_strings;
 
 /// The name this cache has in `cache-status`.
 const CACHE: &str = "freshwire";
@@ -20,22 +21,22 @@ pub fn fresh_position(fields: &mut Fields, position: Salted) {
     fields.push("fresh-position", position.to_string());
 }
 
-/// `cache-groups` (RFC 9875 §2): the tags that the application gave. One that is not ASCII cannot be said in this field.
-pub fn cache_groups(fields: &mut Fields, rep: &Representation) {
-    let mut list = String::new();
-    for group in rep.groups.iter().filter(|g| g.bytes().all(|b| (b' '..=b'~').contains(&b))) {
-        list.push_str(if list.is_empty() { "\"" } else { ", \"" });
-        for character in group.chars() {
-            if matches!(character, '"' | '\\') {
-                list.push('\\');
-            }
-            list.push(character);
-        }
-        list.push('"');
-    }
-    if !list.is_empty() {
+/// `cache-groups` (RFC 9875 §2). A tag that is not ASCII cannot be said in this field.
+pub fn groups(fields: &mut Fields, groups: &[Box<str>]) {
+    let sayable = groups.iter().filter(|group| group.bytes().all(|b| (b' '..=b'~').contains(&b)));
+    let mut list = vec![];
+    if write_sf_strings(&mut list, sayable) && !list.is_empty() {
         fields.push("cache-groups", list);
     }
+}
+
+/// The application's fields of a representation, and ours that do not depend on the request.
+pub fn fields(rep: &Representation) -> Fields {
+    let mut fields = rep.fields.clone();
+    etag(&mut fields, rep);
+    groups(&mut fields, &rep.groups);
+    fresh_position(&mut fields, rep.id());
+    fields
 }
 
 /// `age` (RFC 9111 §5.1), for a response that was not just made.
@@ -88,6 +89,18 @@ pub enum CacheStatus {
     Stored(Forward),
     /// Answered with what an earlier request had been forwarded for.
     Collapsed(Forward),
+}
+
+impl CacheStatus {
+    /// In one word, for the access log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Forwarded(why) => why.token(),
+            Self::Stored(_) => "stored",
+            Self::Collapsed(_) => "collapsed",
+        }
+    }
 }
 
 /// `cache-status`, after those of the caches nearer to the application.

@@ -8,13 +8,16 @@
 pub mod annotate;
 pub mod cache;
 pub mod conditional;
+pub mod flights;
 pub mod freshness;
 pub mod invalidation;
 pub mod key;
+pub mod layer;
 pub mod policy;
 pub mod position;
 pub mod representation;
 pub mod tags;
+pub mod watches;
 
 mod hit_for_miss;
 mod store;

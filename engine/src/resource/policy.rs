@@ -6,27 +6,9 @@
 //! Called once for each response head, before the body is buffered.
 use super::key::{self, Vary};
 use crate::app::ResponseHead;
+pub use crate::http::cache_control::CacheControl;
 use crate::http::fields::Fields;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// A response's `cache-control`, read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheControl {
-    /// `max-age`, seconds.
-    pub max_age: Option<u64>,
-    /// `s-maxage`, seconds.
-    pub s_maxage: Option<u64>,
-    /// `no-store`.
-    pub no_store: bool,
-    /// `no-cache`, with field names or without.
-    pub no_cache: bool,
-    /// `private`, with field names or without.
-    pub private: bool,
-    /// `public`.
-    pub public: bool,
-    /// `must-revalidate`. Nothing stale is ever served here, so it changes nothing.
-    pub must_revalidate: bool,
-}
 
 /// A response as it comes in, beside what of its request matters.
 #[derive(Clone, Copy, Debug)]
@@ -318,7 +300,7 @@ mod tests {
             lines in proptest::collection::vec(("(vary|age|date|expires|set-cookie|content-type)", "\\PC{0,12}"), 0..4),
         ) {
             let [no_store, no_cache, private, public, must_revalidate] = flags;
-            let cc = CacheControl { max_age, s_maxage, no_store, no_cache, private, public, must_revalidate };
+            let cc = CacheControl { max_age, s_maxage, no_store, no_cache, private, public, must_revalidate, ..said() };
             let lines: Vec<_> = lines.iter().map(|(n, v)| (&**n, &**v)).collect();
             let decision = decided(cc, &lines, |seen, status| {
                 (seen.credentials, seen.tagged) = (credentials, tags);

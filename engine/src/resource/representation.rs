@@ -5,7 +5,7 @@
 //! Made by whoever has the application's whole answer; shared by the cache and the watches in an `Arc`.
 use super::key::ResourceKey;
 use super::policy::{self, Decision, Sharing};
-use super::position::Position;
+use super::position::{Position, Salted};
 use super::tags::{TagHash, uri_tag};
 use crate::app::ResponseHead;
 use crate::http::fields::Fields;
@@ -32,6 +32,8 @@ pub struct Representation {
     pub text: bool,
     /// Taken before the application ran: every change up to here is in it.
     pub position: Position,
+    /// What its variant's positions carry beside the epoch.
+    pub salt: Option<u32>,
     /// The representation has not changed from here to its position: who has one from in between has this one.
     pub since: u64,
     /// What it depends on: its own URI first, then the tags that the application gave.
@@ -65,6 +67,8 @@ pub struct Made<'a> {
     pub groups: Vec<Box<str>>,
     /// Taken before the application ran.
     pub position: Position,
+    /// See `VariantKey::salt`.
+    pub salt: Option<u32>,
     /// Now, monotonic.
     pub now_ms: u64,
 }
@@ -72,7 +76,7 @@ pub struct Made<'a> {
 impl Representation {
     /// Put together.
     pub fn new(made: Made<'_>) -> Self {
-        let Made { head, body, decision, resource, groups, position, now_ms } = made;
+        let Made { head, body, decision, resource, groups, position, salt, now_ms } = made;
         let etag = match head.fields.get("etag").and_then(valid_etag) {
             Some(own) => own.into(),
             None => content_etag(&head.fields, &body),
@@ -86,6 +90,7 @@ impl Representation {
             text: is_text(&head.fields, &body),
             body,
             position,
+            salt,
             since: position.offset,
             tags,
             groups: groups.into(),
@@ -105,6 +110,24 @@ impl Representation {
             self.since = self.since.min(before.since);
         }
         self
+    }
+
+    /// Its position as the variant writes it.
+    pub fn id(&self) -> Salted {
+        self.position.salted(self.salt)
+    }
+
+    /// The same representation once more, for an owner who will change it.
+    pub fn copy(&self) -> Self {
+        Self {
+            fields: self.fields.clone(),
+            body: self.body.clone(),
+            etag: self.etag.clone(),
+            tags: self.tags.clone(),
+            groups: self.groups.clone(),
+            checked: AtomicU64::new(self.checked()),
+            ..*self
+        }
     }
 
     /// Whether a client that has the other needs this one.
@@ -235,6 +258,7 @@ mod tests {
             resource: &ResourceKey::new("http", "h", "/"),
             groups: tags.iter().map(|&t| t.into()).collect(),
             position: Position { epoch: Epoch::from_bits(1), offset },
+            salt: None,
             now_ms: 1000,
         })
     }
@@ -318,8 +342,8 @@ mod tests {
         let rep = made(&[], b"", &["a", "b\"\\", "ä"], 1, None, Sharing::Private);
         assert_eq!(rep.tags.len(), 4);
         let mut fields = Fields::default();
-        annotate::cache_groups(&mut fields, &rep);
-        annotate::cache_groups(&mut fields, &with(&[], b""));
+        annotate::groups(&mut fields, &rep.groups);
+        annotate::groups(&mut fields, &[]);
         assert_eq!(fields.all("cache-groups").collect::<Vec<_>>(), [br#""a", "b\"\\""#]);
     }
 }
