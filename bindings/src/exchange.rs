@@ -8,14 +8,13 @@
 //! comes back here, or hands the interpreter to a thread that waits for the lock.
 use crate::application::Application;
 use crate::coroutine::{self, Step};
-use crate::message::{self, Heard, Said};
+use crate::cycle::{Cycle, Peer};
+use crate::message::{self, Said};
 use crate::ready::{ready, thrown};
-use crate::receive::Body;
-use crate::send::{Ending, Phase, Refusal, Response};
+use crate::send::Refusal;
 use crate::waiting::{Purpose, Waiting};
-use crate::websocket::WebSocket;
-use freshwire_engine::app::{Answer, Event, ExchangeId, Flow, HIGH_WATER, Kind, LOW_WATER, Message, Request};
-use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyStopIteration, PyValueError};
+use freshwire_engine::app::{Answer, Event, ExchangeId, Flow, HIGH_WATER, LOW_WATER, Message, Request};
+use pyo3::exceptions::{PyConnectionResetError, PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -61,22 +60,10 @@ enum Stage {
     Over,
 }
 
-/// What is exchanged.
-enum Cycle {
-    Http { body: Body, response: Response },
-    WebSocket(WebSocket),
-}
-
 impl Exchange {
     /// Before its first step.
     pub fn new(application: Arc<Application>, mut request: Box<Request>) -> Self {
-        let cycle = match &mut request.kind {
-            Kind::WebSocket(offered) => Cycle::WebSocket(WebSocket::new(offered.clone())),
-            Kind::Http => Cycle::Http {
-                body: Body::new(std::mem::take(&mut request.body), request.more_body),
-                response: Response::new(&*request.method == "HEAD"),
-            },
-        };
+        let cycle = Cycle::new(&mut request);
         let state = State {
             stage: Stage::New,
             cycle,
@@ -130,32 +117,17 @@ impl Exchange {
         self.application.outbox.put(self.id, answer);
     }
 
-    /// Whether what is sent arrives nowhere.
-    fn is_gone(&self, state: &State) -> bool {
-        state.gone || self.flow.disconnected.load(Ordering::Acquire)
+    fn peer(&self, state: &State) -> Peer {
+        if state.gone || self.flow.disconnected.load(Ordering::Acquire) { Peer::Gone } else { Peer::There }
     }
 
     /// Something happened on the engine's side.
     pub fn event(slf: &Bound<'_, Self>, event: Event) -> PyResult<()> {
         let me = slf.get();
         {
-            let state = &mut *me.lock();
-            match (&mut state.cycle, event) {
-                (Cycle::Http { body, .. }, Event::Body { data, more }) => body.arrived(data, more),
-                (Cycle::Http { .. }, Event::Disconnect) => state.gone = true,
-                (Cycle::WebSocket(socket), Event::Disconnect) => {
-                    state.gone = true;
-                    socket.lost();
-                }
-                (Cycle::WebSocket(socket), Event::Closed(code, reason)) => socket.end(code, reason),
-                (Cycle::WebSocket(socket), Event::Message(message)) => {
-                    socket.arrived(message, &mut |answer| me.put(answer));
-                }
-                (_, Event::Drained) => {}
-                // The engine does not mix the two kinds.
-                (Cycle::Http { .. }, Event::Message(_) | Event::Closed(..))
-                | (Cycle::WebSocket(_), Event::Body { .. }) => return Ok(()),
-            }
+            let mut state = me.lock();
+            state.gone |= matches!(event, Event::Disconnect);
+            state.cycle.event(event, &mut |answer| me.put(answer));
         }
         me.application.outbox.settle();
         me.wake(slf.py())
@@ -193,20 +165,8 @@ impl Exchange {
         let me = slf.get();
         let heard = {
             let mut state = me.lock();
-            let gone = me.is_gone(&state) || state.stage == Stage::Over;
-            match &mut state.cycle {
-                Cycle::Http { response, .. }
-                    if gone || matches!(response.phase(), Phase::Complete | Phase::Failed) =>
-                {
-                    Some(Heard::Disconnect)
-                }
-                Cycle::Http { body, .. } => {
-                    let piece = body.next();
-                    (0..body.want()).for_each(|_| me.put(Answer::Want));
-                    piece.map(|(piece, more)| Heard::Request(piece, more))
-                }
-                Cycle::WebSocket(socket) => socket.next(),
-            }
+            let peer = if state.stage == Stage::Over { Peer::Gone } else { me.peer(&state) };
+            state.cycle.heard(peer, &mut |answer| me.put(answer))
         };
         me.application.outbox.settle();
         heard.map(|heard| heard.into_dict(slf.py())).transpose()
@@ -215,8 +175,8 @@ impl Exchange {
     /// Whether the peer has taken enough of what was sent. Raises once it has gone.
     pub fn drained(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let me = slf.get();
-        if me.is_gone(&me.lock()) {
-            return Err(client_gone());
+        if me.peer(&me.lock()) == Peer::Gone {
+            return Err(PyConnectionResetError::new_err("the client has gone before it took what was sent"));
         }
         me.application.outbox.flush();
         me.flow.wants_drain.store(true, Ordering::SeqCst);
@@ -274,7 +234,7 @@ impl Exchange {
                 {
                     let mut state = me.lock();
                     state.stage = Stage::Suspended;
-                    state.release(&mut |answer| me.put(answer));
+                    state.cycle.release(&mut |answer| me.put(answer));
                 }
                 me.application.outbox.settle();
                 Self::register(slf);
@@ -290,15 +250,8 @@ impl Exchange {
         let me = slf.get();
         let without = {
             let mut state = me.lock();
-            let gone = me.is_gone(&state);
-            let without = match &mut state.cycle {
-                Cycle::Http { response, .. } => match response.finish(&mut |answer| me.put(answer)) {
-                    Ending::Complete => None,
-                    Ending::Without(what) => Some(what),
-                },
-                Cycle::WebSocket(socket) => socket.finish(&mut |answer| me.put(answer)),
-            };
-            without.filter(|_| !gone)
+            let peer = me.peer(&state);
+            state.cycle.finish(&mut |answer| me.put(answer)).filter(|_| peer == Peer::There)
         };
         Self::end(slf)?;
         if let Some(what) = without {
@@ -310,24 +263,19 @@ impl Exchange {
     /// The application has raised. What is returned goes on to the loop.
     fn failed(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
         let (py, me) = (slf.py(), slf.get());
-        let gone = me.is_gone(&me.lock());
-        me.cut_short();
+        let peer = {
+            let mut state = me.lock();
+            state.cycle.fail(&mut |answer| me.put(answer));
+            me.peer(&state)
+        };
         Self::end(slf)?;
         if coroutine::belongs_to_the_loop(py, &error)? {
             return Err(error);
         }
-        if !(gone && coroutine::is_os_error(py, &error)?) {
+        if !(peer == Peer::Gone && coroutine::is_os_error(py, &error)?) {
             me.application.report(py, "Exception in the application", Some(error));
         }
         Ok(())
-    }
-
-    /// What is not complete never will be.
-    fn cut_short(&self) {
-        match &mut self.lock().cycle {
-            Cycle::Http { response, .. } => response.fail(&mut |answer| self.put(answer)),
-            Cycle::WebSocket(socket) => socket.fail(&mut |answer| self.put(answer)),
-        }
     }
 
     /// Nothing more comes from the application.
@@ -356,27 +304,14 @@ impl Exchange {
     /// The application's message, checked, on its way; true: and the application should wait.
     fn say(&self, said: Said, kind: &Bound<'_, PyString>) -> PyResult<Taken> {
         let mut state = self.lock();
-        let (gone, hold) = (self.is_gone(&state), state.stage == Stage::Stepping);
-        let result = match &mut state.cycle {
-            Cycle::Http { response, .. } => {
-                if gone && response.phase() != Phase::Complete {
-                    return Err(client_gone());
-                }
-                response.take(said, &mut |answer| self.put(answer))
-            }
-            Cycle::WebSocket(socket) => {
-                if (gone || socket.is_closed()) && !matches!(said, Said::Close(..)) {
-                    return Err(websocket_closed());
-                }
-                socket.take(said, &mut |answer| self.put(answer))
-            }
-        };
+        let (peer, hold) = (self.peer(&state), state.stage == Stage::Stepping);
+        let result = state.cycle.take(said, peer, &mut |answer| self.put(answer));
         state.name_tags();
         if !hold {
-            state.release(&mut |answer| self.put(answer));
+            state.cycle.release(&mut |answer| self.put(answer));
         }
         match result {
-            Ok(()) if state.is_complete() => Ok(Taken::Last),
+            Ok(()) if state.cycle.is_complete() => Ok(Taken::Last),
             Ok(()) if self.flow.buffered.load(Ordering::Acquire) > HIGH_WATER => Ok(Taken::Slow),
             Ok(()) => Ok(Taken::More),
             Err(refusal) => {
@@ -398,20 +333,6 @@ enum Taken {
 }
 
 impl State {
-    fn release(&mut self, out: &mut impl FnMut(Answer)) {
-        match &mut self.cycle {
-            Cycle::Http { response, .. } => response.release(out),
-            Cycle::WebSocket(socket) => socket.release(out),
-        }
-    }
-
-    fn is_complete(&self) -> bool {
-        match &self.cycle {
-            Cycle::Http { response, .. } => response.phase() == Phase::Complete,
-            Cycle::WebSocket(socket) => socket.is_closed(),
-        }
-    }
-
     /// Move the tags into the head, if it is held.
     fn name_tags(&mut self) {
         if let Cycle::Http { response, .. } = &mut self.cycle
@@ -426,20 +347,13 @@ fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(future.call_method0(intern!(future.py(), "done"))?.cast::<PyBool>()?.is_true())
 }
 
-fn client_gone() -> PyErr {
-    PyConnectionResetError::new_err("the client has gone, nothing that is sent arrives")
-}
-
-fn websocket_closed() -> PyErr {
-    PyOSError::new_err("the WebSocket is closed, nothing that is sent arrives")
-}
-
 fn refused(kind: &Bound<'_, PyString>, refusal: Refusal) -> PyErr {
     match refusal {
         Refusal::Order(expected) => {
             PyRuntimeError::new_err(format!("unexpected ASGI message '{kind}', expected {expected}"))
         }
         Refusal::Content(text) => PyRuntimeError::new_err(text),
+        Refusal::Gone(text) => PyConnectionResetError::new_err(text),
     }
 }
 
@@ -530,7 +444,7 @@ impl Exchange {
         if let Some(coroutine) = coroutine {
             coroutine.call_method0(slf.py(), intern!(slf.py(), "close"))?;
         }
-        slf.get().cut_short();
+        slf.get().lock().cycle.fail(&mut |answer| slf.get().put(answer));
         Self::end(slf)
     }
 

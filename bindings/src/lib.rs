@@ -6,6 +6,7 @@
 mod application;
 mod bridge;
 mod coroutine;
+mod cycle;
 mod exchange;
 mod message;
 mod node;

@@ -22,22 +22,15 @@ pub enum Phase {
     Failed,
 }
 
-/// Whose fault a refused message is; both are the application's.
+/// Why a message is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It cannot come now: what was expected instead.
     Order(&'static str),
     /// Something else about it: the whole sentence.
     Content(String),
-}
-
-/// What ends when the application returns.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// As it should.
-    Complete,
-    /// Wrong: what it returned without.
-    Without(&'static str),
+    /// There is nobody to send it to: the whole sentence.
+    Gone(&'static str),
 }
 
 /// One response.
@@ -170,16 +163,16 @@ impl Response {
         }
     }
 
-    /// The application has returned.
-    pub fn finish(&mut self, out: &mut impl FnMut(Answer)) -> Ending {
-        let ending = match self.phase {
-            Phase::Complete | Phase::Failed => Ending::Complete,
-            Phase::Idle => Ending::Without("starting a response"),
-            Phase::Body => Ending::Without("completing the response body"),
-            Phase::Trailers => Ending::Without("sending the trailers it promised"),
+    /// The application has returned; what it returned without, if it should not have.
+    pub fn finish(&mut self, out: &mut impl FnMut(Answer)) -> Option<&'static str> {
+        let without = match self.phase {
+            Phase::Complete | Phase::Failed => None,
+            Phase::Idle => Some("starting a response"),
+            Phase::Body => Some("completing the response body"),
+            Phase::Trailers => Some("sending the trailers it promised"),
         };
         self.fail(out);
-        ending
+        without
     }
 }
 
@@ -220,7 +213,7 @@ mod tests {
         let mut response = Response::new(false);
         let heard = run(&mut response, [start(Some(2), false), body("ok", More::Last)]);
         assert_eq!(heard, ("S2.".into(), None));
-        assert_eq!(response.finish(&mut |_| panic!()), Ending::Complete);
+        assert_eq!(response.finish(&mut |_| panic!()), None);
     }
 
     #[test]
@@ -270,7 +263,7 @@ mod tests {
         let mut response = Response::new(false);
         run(&mut response, [start(None, false)]);
         let mut failed = false;
-        let ending = response.finish(&mut |answer| failed = matches!(answer, Answer::Failed));
-        assert_eq!((ending, failed), (Ending::Without("completing the response body"), true));
+        let without = response.finish(&mut |answer| failed = matches!(answer, Answer::Failed));
+        assert_eq!((without, failed), (Some("completing the response body"), true));
     }
 }
