@@ -1,4 +1,6 @@
-"""Freshwire: REST for the data, push for the change; every copy of a resource kept fresh, up to the browser."""
+"""Freshwire: REST for the data, push for the change; every copy of a resource kept fresh, up to the
+browser.
+"""
 
 from freshwire.exceptions import (
     AddressError,

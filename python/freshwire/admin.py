@@ -54,10 +54,12 @@ def default_path(project: Path | None = None) -> Path:
 
 
 def is_private(path: Path) -> bool:
-    """Whether a directory is ours and closed to everybody else, so that nobody can have put a socket there for us."""
+    """Whether a directory is ours and closed to others, so that nobody can have put a socket there for us."""
     status = path.lstat()
     return (
-        stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not stat.S_IMODE(status.st_mode) & 0o077
+        stat.S_ISDIR(status.st_mode)
+        and status.st_uid == os.getuid()
+        and not stat.S_IMODE(status.st_mode) & 0o077
     )
 
 
@@ -75,7 +77,7 @@ def project_table(project: Path | None = None) -> Mapping[str, object]:
 
 
 def find(explicit: str | os.PathLike[str] | None = None) -> AdminSocket:
-    """Where the node is: as said, else by FRESHWIRE_ADMIN_SOCKET, else by pyproject.toml, else the default path."""
+    """Where the node is: as said, else FRESHWIRE_ADMIN_SOCKET, else pyproject.toml, else the default path."""
     named: tuple[tuple[object, str], ...] = (
         (explicit, "given to Fresh(admin_socket=...)"),
         (os.environ.get(VARIABLE), f"from {VARIABLE}"),
@@ -108,14 +110,15 @@ def post_changes(where: AdminSocket, tags: Sequence[str]) -> str:
 
     Returns the position, or "" when there is deliberately no node (`off`).
 
-    Raises NodeUnreachable, TagError if the node says that a tag is at fault, NodeRefused if it says anything else.
+    Raises NodeUnreachable, TagError if the node says that a tag is at fault, NodeRefused if it says anything
+    else.
     """
     if where.path is None:
         return ""
     if where.path.parent == directory() and where.path.parent.exists() and not is_private(where.path.parent):
         raise NodeUnreachable(
-            f"{where.path.parent} is not a directory that only this user can use, so whoever listens there may be "
-            f"anybody: remove it, or set {VARIABLE}"
+            f"{where.path.parent} is not a directory that only this user can use, so whoever listens there "
+            f"may be anybody: remove it, or set {VARIABLE}"
         )
     connection = _Connection(where.path)
     try:
@@ -126,8 +129,9 @@ def post_changes(where: AdminSocket, tags: Sequence[str]) -> str:
         status, body = response.status, response.read(MAX_ANSWER_BYTES)
     except (OSError, http.client.HTTPException) as error:
         raise NodeUnreachable(
-            f"no node answers at {where.path} ({where.source}): {error or type(error).__name__}. Start it with "
-            f"`freshwire serve`, set {VARIABLE} to its admin socket, or set it to `{OFF}` where no node is meant to run"
+            f"no node answers at {where.path} ({where.source}): {error or type(error).__name__}. Start it "
+            f"with `freshwire serve`, set {VARIABLE} to its admin socket, or set it to `{OFF}` where no node "
+            "is meant to run"
         ) from error
     finally:
         connection.close()

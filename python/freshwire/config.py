@@ -1,8 +1,8 @@
 """Every option of a node: its value, where the value comes from, and what it means.
 
-The options that the engine acts on come from the engine itself (`engine/src/limits.rs`), so that there is one place for
-their names, units and defaults; those that Python acts on are `Settings`. A value comes from the first of: a flag, the
-environment (`FRESHWIRE_<NAME>`), `[tool.freshwire]` in pyproject.toml, the default.
+The options that the engine acts on come from the engine itself (`engine/src/limits.rs`), so that there is one
+place for their names, units and defaults; those that Python acts on are `Settings`. A value comes from the
+first of: a flag, the environment (`FRESHWIRE_<NAME>`), `[tool.freshwire]` in pyproject.toml, the default.
 
 Called by the command line and by the test kit.
 """
@@ -60,13 +60,17 @@ Texts = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 class Settings(BaseSettings):
     """The options that Python acts on; `model()` adds the engine's."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", env_ignore_empty=True, validate_default=False)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", env_ignore_empty=True, validate_default=False
+    )
 
     app: str = Field("", description="The application, as module:attribute.")
     factory: bool = Field(False, description="The attribute is a function that makes the application.")
     app_dir: str = Field(".", description="Directory to import the application from.")
     root_path: str = Field("", description="Where a proxy mounts the application (ASGI's root_path).")
-    lifespan: Literal["auto", "on", "off"] = Field("auto", description="Run the application's startup and shutdown.")
+    lifespan: Literal["auto", "on", "off"] = Field(
+        "auto", description="Run the application's startup and shutdown."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0: a free one.")
     bind: Texts = Field(
@@ -94,7 +98,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `resolve` has merged: it asks the other sources itself, to know where each value came from."""
+        """Take what `resolve` has merged: it asks the other sources itself, to know what came from where."""
         return (init_settings,)
 
 
@@ -149,7 +153,7 @@ class Effective:
         return options
 
     def addresses(self) -> list[str]:
-        """The addresses to listen on: `bind`, unless host or port were said in a place that goes before it."""
+        """The addresses to listen on: `bind`, unless host or port were said in a place that goes first."""
         by_port = min(self._rank("host"), self._rank("port"))
         settings = self.settings
         if by_port == self._rank("bind") == 0:
@@ -204,21 +208,23 @@ def resolve(
             values[name] = value
             sources[name] = f"{PREFIX}{name.upper()}" if source == PREFIX else source
     try:
-        settings = model()(**values)
+        settings = model().model_validate(values)
     except ValidationError as error:
         raise OptionError("\n".join(_wrong(detail, sources) for detail in error.errors())) from None
     if settings.workers > 1:
         raise OptionError(
-            f"workers = {settings.workers}: more than one application process does not exist yet; a node of one process "
-            "holds its connections in threads of its own, and the application can use threads (`def` handlers)"
+            f"workers = {settings.workers}: more than one application process does not exist yet; "
+            "one holds its connections in threads of its own, and the application can use threads (`def`)"
         )
     return Effective(settings, sources)
 
 
 def unknown_variables() -> list[str]:
-    """Environment variables that look like options and are none; worth a warning, as others may have set them."""
+    """Environment variables that look like options and are none; others may have set them."""
     known = {f"{PREFIX}{name.upper()}" for name in model().model_fields}
-    return sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    return sorted(
+        name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known
+    )
 
 
 def _project(project: Path | None) -> Mapping[str, object]:
@@ -232,8 +238,14 @@ def _project(project: Path | None) -> Mapping[str, object]:
 def _unknown(name: str, source: str) -> str:
     """Say that there is no such option, and which one may have been meant."""
     plain = name.replace("-", "_")
-    near = [UVICORN_NAMES[plain]] if plain in UVICORN_NAMES else difflib.get_close_matches(plain, model().model_fields)
-    return f"there is no option {name!r} (from {source})" + (f": {near[0]}?" if near else "; see `freshwire config`")
+    near = (
+        [UVICORN_NAMES[plain]]
+        if plain in UVICORN_NAMES
+        else difflib.get_close_matches(plain, model().model_fields)
+    )
+    return f"there is no option {name!r} (from {source})" + (
+        f": {near[0]}?" if near else "; see `freshwire config`"
+    )
 
 
 def _wrong(detail: Any, sources: Mapping[str, str]) -> str:

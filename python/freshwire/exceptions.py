@@ -3,7 +3,7 @@
 ::
 
     FreshwireError
-    ├── TagError            (ValueError)       the application: a tag, a template or a call that cannot be meant
+    ├── TagError            (ValueError)       the application: a tag or a template that cannot be meant
     ├── NodeUnreachable     (ConnectionError)  the operator: no node answers where one was expected
     ├── NodeRefused                            the caller: the node answered, and said no (RFC 9457)
     ├── OptionError         (ValueError)       the operator: an option that is unknown, wrong or not safe
@@ -27,11 +27,11 @@ class TagError(FreshwireError, ValueError):
     """A tag or a tag template that cannot be meant: empty, not text, or naming what the route has not."""
 
 
-class NodeUnreachable(FreshwireError, ConnectionError):
+class NodeUnreachable(FreshwireError, ConnectionError):  # noqa: N818
     """No node answers on the admin socket; the text says which path was tried and what to do."""
 
 
-class NodeRefused(FreshwireError):
+class NodeRefused(FreshwireError):  # noqa: N818
     """The node answered a request on its admin socket with an error.
 
     status: the HTTP status.
@@ -58,15 +58,15 @@ class FollowError(FreshwireError):
     """What is followed does not answer as an event stream, or cannot be reached at all."""
 
 
-class StreamTooLong(FollowError):
+class StreamTooLong(FollowError):  # noqa: N818
     """One event of a stream is larger than the limit."""
 
 
-class WatchEnded(FreshwireError):
+class WatchEnded(FreshwireError):  # noqa: N818
     """A watch is over.
 
-    status: the status that ended it (401, 403, 404, 410: the application's answer to the re-read), or None when the
-        stream ended without one, as on a shutdown.
+    status: the status that ended it (401, 403, 404, 410: the application's answer to the re-read), or None
+        when the stream ended without one, as on a shutdown.
     """
 
     def __init__(self, status: int | None, reason: str = "") -> None:

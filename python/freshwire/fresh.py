@@ -1,6 +1,7 @@
 """`Fresh`: what an application says about its data: what a response depends on, and what has changed.
 
-It holds no state and does no I/O of its own, so it can be made at import, in any process, with or without a node.
+It holds no state and does no I/O of its own, so it can be made at import, in any process, with or without a
+node.
 """
 
 from __future__ import annotations
@@ -25,23 +26,25 @@ class Fresh:
     def __init__(self, *, admin_socket: str | os.PathLike[str] | None = None) -> None:
         """Do nothing yet.
 
-        admin_socket: the Unix socket of the node, for changes made in other processes; "off": there is no node, and
-            changes made elsewhere are of no interest. None: FRESHWIRE_ADMIN_SOCKET, else `admin_socket` in
-            pyproject.toml, else the node that was started in this process's current directory.
+        admin_socket: the Unix socket of the node, for changes made in other processes; "off": there is no
+            node, and changes made elsewhere are of no interest. None: FRESHWIRE_ADMIN_SOCKET, else
+            `admin_socket` in pyproject.toml, else the node that was started in this process's current
+            directory.
         """
         self._admin_socket = admin_socket
 
     def tags(self, *templates: str) -> Callable[[Handler], Handler]:
         """Decorate a handler: each response it returns depends on these tags (RFC 9875's cache groups).
 
-        templates: text with fields for parameters of the handler or its route: `"match:{id}"`, `"match:{match.id}"`.
+        templates: text with fields for parameters of the handler or its route: `"match:{id}"`,
+            `"match:{match.id}"`.
 
-        Works on functions and methods, async or not, of FastAPI, Starlette, Django and whatever passes parameters as
-        arguments or a request as one. It belongs below the framework's own decorator. A handler that raises leaves no
-        tags.
+        Works on functions and methods, async or not, of FastAPI, Starlette, Django and whatever passes
+        parameters as arguments or a request as one. It belongs below the framework's own decorator. A handler
+        that raises leaves no tags.
 
-        Raises TagError at decoration if a template is malformed or names what the handler cannot have, and at the
-        request if it turns out to be absent or None.
+        Raises TagError at decoration if a template is malformed or names what the handler cannot have, and at
+        the request if it turns out to be absent or None.
         """
         parsed = [tags.Template.parse(template) for template in templates]
         return lambda handler: tags.tagged(handler, parsed, _add)
@@ -49,7 +52,8 @@ class Fresh:
     def depends_on(self, *names: str) -> None:
         """Say, while a handler runs, that its response depends on these tags too.
 
-        Works in threads that a framework or `asyncio.to_thread` starts for the request, until the response begins.
+        Works in threads that a framework or `asyncio.to_thread` starts for the request, until the response
+        begins.
 
         Raises TagError for a bad tag, too many, or when the response has begun.
         """
@@ -58,8 +62,9 @@ class Fresh:
     async def changed(self, *names: str) -> str:
         """Say that what these tags name has changed; call it after the commit.
 
-        Returns the position of the change, as `<epoch>-<offset>`: every response made at it or later reflects the
-        change. Inside the node this does not wait for anything; elsewhere it asks the node over its admin socket.
+        Returns the position of the change, as `<epoch>-<offset>`: every response made at it or later reflects
+        the change. Inside the node this does not wait for anything; elsewhere it asks the node over its admin
+        socket.
 
         Raises TagError, NodeUnreachable, NodeRefused.
         """
@@ -70,7 +75,7 @@ class Fresh:
         return position
 
     def changed_sync(self, *names: str) -> str:
-        """Like `changed`, for code that is not async; outside the node it blocks until the node has answered."""
+        """Like `changed`, for code that is not async; outside the node it blocks until the node answers."""
         checked = _some(names)
         position = _changed_here(checked)
         if position is None:

@@ -1,7 +1,8 @@
 """Tag templates, and the decorator that puts what they make on a handler's response.
 
-A template is text with `str.format` fields, `"match:{id}"`, that name parameters of the handler or of its route. It may
-follow attributes and indexes (`{match.id}`, `{ids[0]}`) and use a format (`{day:%Y-%m-%d}`), nothing that runs more code.
+A template is text with `str.format` fields, `"match:{id}"`, that name parameters of the handler or of its
+route. It may follow attributes and indexes (`{match.id}`, `{ids[0]}`) and use a format (`{day:%Y-%m-%d}`),
+nothing that runs more code.
 
 Called by `Fresh.tags`; knows no node: the tags go to whatever `add` is given.
 """
@@ -73,8 +74,10 @@ class Field:
         if value is None:
             raise TagError(f"{{{self.text}}} is None, which no tag can be made of")
         kind = type(value)
-        if kind.__format__ is object.__format__ and kind.__str__ is object.__str__:
-            raise TagError(f"{{{self.text}}} is a {kind.__name__}, which has no text: name one of its attributes")
+        if not {"__format__", "__str__"} & {name for base in kind.__mro__[:-1] for name in vars(base)}:
+            raise TagError(
+                f"{{{self.text}}} is a {kind.__name__}, which has no text: name one of its attributes"
+            )
         try:
             return format(value, self.spec)
         except (TypeError, ValueError) as error:
@@ -92,7 +95,9 @@ class Template:
     def parse(cls, text: str) -> Template:
         """Read a template. Raises TagError for what is not one."""
         if not isinstance(text, str):
-            raise TagError(f'a tag template is text, not {type(text).__name__}: write @fresh.tags("name:{{id}}")')
+            raise TagError(
+                f'a tag template is text, not {type(text).__name__}: write @fresh.tags("name:{{id}}")'
+            )
         parts: list[str | Field] = []
         try:
             for literal, name, spec, conversion in string.Formatter().parse(text):
@@ -150,8 +155,9 @@ class Arguments:
     defaults: Mapping[str, object]
     """What a parameter is when it is not given."""
     open: bool
-    """Whether a call may bring names that the signature does not list: by `**kwargs`, or in a request's path. The first
-    parameter of an untyped handler counts as a request."""
+    """Whether a call may bring names that the signature does not list: by `**kwargs`, or in a request's path.
+    The first parameter of an untyped handler counts as a request.
+    """
 
     @classmethod
     def of(cls, handler: Callable[..., Any]) -> Arguments:
@@ -177,8 +183,9 @@ class Arguments:
         for parameter in template.parameters():
             if parameter not in self.positions and not self.open:
                 raise TagError(
-                    f"tag template {template.text!r} names {parameter!r}, which {self.handler}() does not take: "
-                    f"it takes {', '.join(self.positions) or 'nothing'}; add the parameter, or `request: Request`"
+                    f"tag template {template.text!r} names {parameter!r}, which {self.handler}() does not "
+                    f"take: it takes {', '.join(self.positions) or 'nothing'}; add the parameter, or "
+                    "`request: Request`"
                 )
 
     def render(
@@ -219,7 +226,7 @@ def _is_request(parameter: inspect.Parameter) -> bool:
 
 
 def _path_parameters(argument: object) -> Mapping[str, object]:
-    """The path parameters that a request carries: Starlette's and Litestar's `path_params`, Django's `resolver_match`."""
+    """The path parameters of a request: `path_params` (Starlette, Litestar) or `resolver_match` (Django)."""
     for found in (
         getattr(argument, "path_params", None),
         getattr(getattr(argument, "resolver_match", None), "kwargs", None),
@@ -282,7 +289,7 @@ def tagged(handler: Handler, templates: Sequence[Template], add: Callable[[Seque
 
 
 def _resolve_annotations(wrapper: Any, handler: Callable[..., Any]) -> None:
-    """Give the wrapper the handler's types as objects: as text, some frameworks look them up where the wrapper lives."""
+    """Give the wrapper the handler's types as objects: text would be looked up where the wrapper lives."""
     try:
         if any(isinstance(annotation, str) for annotation in inspect.get_annotations(handler).values()):
             wrapper.__signature__ = inspect.signature(handler, eval_str=True)

@@ -1,7 +1,7 @@
 """The command line: `freshwire serve`, `dev`, `watch`, `config`. One module a command.
 
-An error that is the operator's is a line on standard error: exit code 2 for wrong usage, 1 for an address that cannot be
-had or a stream that cannot be followed.
+An error that is the operator's is a line on standard error: exit code 2 for wrong usage, 1 for an address
+that cannot be had or a stream that cannot be followed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _application() -> typer.Typer:
     from freshwire.cli import config, dev, serve, watch
 
     application = typer.Typer(
-        help="REST for the data, push for the change: every copy of a resource kept fresh, up to the browser.",
+        help="REST for the data, push for the change: every copy of a resource kept fresh.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

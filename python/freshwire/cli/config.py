@@ -33,7 +33,7 @@ def config(
 
 
 def lines(values: list[options.Value], *, colour: bool) -> list[str]:
-    """The options as a table: `name = value`, source, meaning; those that somebody chose stand out if `colour`."""
+    """The options as a table: `name = value`, source, meaning; with `colour`, chosen ones stand out."""
     rows = [(f"{v.name} = {json.dumps(v.value, ensure_ascii=False)}", v.source, v.meaning) for v in values]
     widths = [min(48, max(len(row[column]) for row in rows)) for column in (0, 1)]
     printed = []

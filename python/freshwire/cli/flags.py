@@ -9,7 +9,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +19,7 @@ from freshwire.exceptions import OptionError
 Command = Callable[..., None]
 
 
-class LogLevel(str, Enum):
+class LogLevel(StrEnum):
     """What is logged."""
 
     critical = "critical"
@@ -29,7 +29,7 @@ class LogLevel(str, Enum):
     debug = "debug"
 
 
-class Lifespan(str, Enum):
+class Lifespan(StrEnum):
     """Whether the application's startup and shutdown run."""
 
     auto = "auto"
@@ -40,7 +40,9 @@ class Lifespan(str, Enum):
 ADDRESS, APPLICATION, LIMITS, SECURITY = "Addresses", "Application", "Limits and times", "Who may connect"
 
 
-def _flag(option: str, kind: Any, *names: str, panel: str, text: str, metavar: str | None = None) -> inspect.Parameter:
+def _flag(
+    option: str, kind: Any, *names: str, panel: str, text: str, metavar: str | None = None
+) -> inspect.Parameter:
     """One flag, as a parameter of a command."""
     return inspect.Parameter(
         option,
@@ -53,8 +55,8 @@ def _flag(option: str, kind: Any, *names: str, panel: str, text: str, metavar: s
 
 
 FLAGS = (
-    _flag("host", str | None, "--host", panel=ADDRESS, text="Address to listen on [127.0.0.1]."),
-    _flag("port", int | None, "--port", panel=ADDRESS, text="Port to listen on, 0 for a free one [8000]."),
+    _flag("host", str | None, "--host", panel=ADDRESS, text="Address to listen on (127.0.0.1)."),
+    _flag("port", int | None, "--port", panel=ADDRESS, text="Port to listen on, 0 for a free one (8000)."),
     _flag(
         "bind",
         list[str] | None,
@@ -71,12 +73,35 @@ FLAGS = (
         metavar="PATH",
         text="Unix socket for changes from other processes and for figures; off for none.",
     ),
-    _flag("factory", bool | None, "--factory/--no-factory", panel=APPLICATION, text="APP makes the application."),
-    _flag("app_dir", str | None, "--app-dir", panel=APPLICATION, metavar="DIR", text="Where to import APP from [.]."),
-    _flag("root_path", str | None, "--root-path", panel=APPLICATION, text="Where a proxy mounts the application."),
-    _flag("lifespan", Lifespan | None, "--lifespan", panel=APPLICATION, text="Run startup and shutdown [auto]."),
-    _flag("workers", int | None, "--workers", panel=APPLICATION, text="Application processes; only 1 exists for now."),
-    _flag("log_level", LogLevel | None, "--log-level", panel=APPLICATION, text="What is logged [info]."),
+    _flag(
+        "factory", bool | None, "--factory/--no-factory", panel=APPLICATION, text="APP makes the application."
+    ),
+    _flag(
+        "app_dir",
+        str | None,
+        "--app-dir",
+        panel=APPLICATION,
+        metavar="DIR",
+        text="Where to import APP from (.).",
+    ),
+    _flag(
+        "root_path",
+        str | None,
+        "--root-path",
+        panel=APPLICATION,
+        text="Where a proxy mounts the application.",
+    ),
+    _flag(
+        "lifespan", Lifespan | None, "--lifespan", panel=APPLICATION, text="Run startup and shutdown (auto)."
+    ),
+    _flag(
+        "workers",
+        int | None,
+        "--workers",
+        panel=APPLICATION,
+        text="Application processes; only 1 exists for now.",
+    ),
+    _flag("log_level", LogLevel | None, "--log-level", panel=APPLICATION, text="What is logged (info)."),
     _flag(
         "access_log",
         bool | None,
@@ -90,7 +115,7 @@ FLAGS = (
         "--allow-host",
         panel=SECURITY,
         metavar="NAME",
-        text="A host name that is ours (*.name: subdomains); needed to listen beyond this machine. Repeatable.",
+        text="A host name that is ours (*.name: subdomains); needed beyond this machine. Repeatable.",
     ),
     _flag(
         "allow_origins",
@@ -105,7 +130,7 @@ FLAGS = (
         bool | None,
         "--proxy-headers/--no-proxy-headers",
         panel=SECURITY,
-        text="Believe the forwarding fields of --forwarded-allow-ips [on].",
+        text="Believe the forwarding fields of --forwarded-allow-ips (on).",
     ),
     _flag(
         "trusted_proxies",
@@ -113,40 +138,60 @@ FLAGS = (
         "--forwarded-allow-ips",
         panel=SECURITY,
         metavar="ADDRESSES",
-        text="Proxies that are believed: addresses or networks, separated by commas; * for any [none].",
+        text="Proxies that are believed: addresses or networks, separated by commas; * for any (none).",
     ),
     _flag(
         "max_connections_per_address",
         int | None,
         "--max-connections-per-address",
         panel=LIMITS,
-        text="0 is no limit [256].",
+        text="0 is no limit (256).",
     ),
-    _flag("max_connections", int | None, "--max-connections", panel=LIMITS, text="0: what the descriptors allow [0]."),
+    _flag(
+        "max_connections",
+        int | None,
+        "--max-connections",
+        panel=LIMITS,
+        text="0: what the descriptors allow (0).",
+    ),
     _flag(
         "limit_concurrency",
         int | None,
         "--limit-concurrency",
         panel=LIMITS,
-        text="Requests in the application at once, 503 above; 0 is no limit [0].",
+        text="Requests in the application at once, 503 above; 0 is no limit (0).",
     ),
-    _flag("max_body_bytes", int | None, "--max-body", panel=LIMITS, metavar="BYTES", text="Request body [1048576]."),
+    _flag(
+        "max_body_bytes",
+        int | None,
+        "--max-body",
+        panel=LIMITS,
+        metavar="BYTES",
+        text="Request body (1048576).",
+    ),
     _flag(
         "max_message_bytes",
         int | None,
         "--max-message",
         panel=LIMITS,
         metavar="BYTES",
-        text="WebSocket message [65536].",
+        text="WebSocket message (65536).",
     ),
-    _flag("app_timeout_s", float | None, "--app-timeout", panel=LIMITS, metavar="SECONDS", text="504 after it [60]."),
+    _flag(
+        "app_timeout_s",
+        float | None,
+        "--app-timeout",
+        panel=LIMITS,
+        metavar="SECONDS",
+        text="504 after it (60).",
+    ),
     _flag(
         "keep_alive_timeout_s",
         float | None,
         "--timeout-keep-alive",
         panel=LIMITS,
         metavar="SECONDS",
-        text="Idle connections are closed after it [75].",
+        text="Idle connections are closed after it (75).",
     ),
     _flag(
         "drain_timeout_s",
@@ -154,9 +199,15 @@ FLAGS = (
         "--drain-timeout",
         panel=LIMITS,
         metavar="SECONDS",
-        text="Connections end spread over it on SIGTERM [30].",
+        text="Connections end spread over it on SIGTERM (30).",
     ),
-    _flag("threads", int | None, "--threads", panel=LIMITS, text="Engine threads; 0: one less than the cores [0]."),
+    _flag(
+        "threads",
+        int | None,
+        "--threads",
+        panel=LIMITS,
+        text="Engine threads; 0: one less than the cores (0).",
+    ),
     _flag(
         "set_options",
         list[str] | None,
@@ -179,13 +230,13 @@ def with_flags(command: Callable[..., None]) -> Command:
     signature = inspect.signature(command, eval_str=True)
     own = [parameter for parameter in signature.parameters.values() if parameter.name != "flags"]
     wrapper.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*own, *(flag.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for flag in FLAGS)]
+        parameters=[*own, *FLAGS]
     )
     return wrapper
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, object]:
-    """The options that were said: not None, not an empty list. Raises OptionError for a --set that is not NAME=VALUE."""
+    """The options that were said. Raises OptionError for a --set that is not NAME=VALUE."""
     options: dict[str, object] = {
         name: value.value if isinstance(value, Enum) else value
         for name, value in given.items()
@@ -206,5 +257,3 @@ def as_arguments(options: Mapping[str, object]) -> list[str]:
         for name, value in options.items()
         for argument in ("--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}")
     ]
-
-

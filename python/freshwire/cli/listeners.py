@@ -71,7 +71,7 @@ def parse(text: str) -> Address:
 
 
 def systemd() -> list[str]:
-    """The sockets that systemd (or anything that speaks its protocol) passed to this process, as `fd://` addresses."""
+    """The sockets that systemd (or what speaks its protocol) passed to this process, as `fd://` addresses."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = int(os.environ.get("LISTEN_FDS", "0"))
@@ -234,16 +234,18 @@ class Opened:
             path.unlink(missing_ok=True)
 
 
-def open_all(addresses: Iterable[str], admin_socket: str, *, backlog: int, allow_hosts: Sequence[str]) -> Opened:
+def open_all(
+    addresses: Iterable[str], admin_socket: str, *, backlog: int, allow_hosts: Sequence[str]
+) -> Opened:
     """Open every listener of a node.
 
     admin_socket: a path, `fd://3`, "off" for none, or empty for this user's and directory's own.
-    allow_hosts: the names that the node answers to; needed as soon as other machines can connect (DNS rebinding).
+    allow_hosts: the names that the node answers to; needed as soon as other machines can connect (DNS
+        rebinding).
 
     Raises OptionError, AddressError.
     """
     public = [parse(address) for address in addresses]
-    administration = _admin_address(admin_socket)
     opened = Opened()
     try:
         for address in public:
@@ -251,10 +253,11 @@ def open_all(addresses: Iterable[str], admin_socket: str, *, backlog: int, allow
         for listener in opened.listeners:
             if not allow_hosts and not is_loopback(listener.socket):
                 raise OptionError(
-                    f"{listener.address} can be reached from other machines, so say which host names are yours: "
-                    "--allow-host example.org (repeatable; '*.example.org' for subdomains, '*' for any, which leaves "
-                    "browsers open to DNS rebinding)"
+                    f"{listener.address} can be reached from other machines, so say which host names are "
+                    "yours: --allow-host example.org (repeatable, '*.example.org' for subdomains, '*' for "
+                    "any, which leaves browsers open to DNS rebinding)"
                 )
+        administration = _admin_address(admin_socket)
         if administration is not None:
             opened.add(administration, "admin", backlog=backlog, mode=0o600)
             if opened.listeners[-1].socket.family != socket.AF_UNIX:
@@ -277,7 +280,10 @@ def _admin_address(value: str) -> Address | None:
 
 
 def _default_admin_path() -> Path:
-    """The default path, in a directory that only this user can use; if a node lives there, one with our process id."""
+    """The default path, in a directory that only this user can use; beside it if a node has it already.
+
+    Raises AddressError.
+    """
     directory = admin.directory()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -286,17 +292,16 @@ def _default_admin_path() -> Path:
         raise AddressError(f"cannot make {directory} for the admin socket: {error.strerror}") from error
     if not private:
         raise AddressError(
-            f"{directory} is not a directory that only this user can use, so the admin socket cannot be there: "
-            "remove it, or choose another place with --admin-socket PATH (or off)"
+            f"{directory} is not a directory that only this user can use, so the admin socket cannot be "
+            "there: remove it, or choose another place with --admin-socket PATH (or off)"
         )
     path = admin.default_path()
     if path.is_socket() and is_live(path):
         other = path.with_name(f"{path.stem}-{os.getpid()}.sock")
         print(
-            f"warning: another node of this directory has the admin socket {path}; changes made in other processes go "
-            f"to that one unless they set {admin.VARIABLE}={other}",
+            f"warning: another node of this directory has the admin socket {path}; changes made in other "
+            f"processes go to that one unless they set {admin.VARIABLE}={other}",
             file=sys.stderr,
         )
         return other
     return path
-

@@ -22,9 +22,13 @@ def parse(text: str) -> tuple[str, str]:
         raise OptionError("say which application: `freshwire serve main:app` (module:attribute)")
     if "/" in module or module.endswith(".py"):
         meant = module.removesuffix(".py").strip("./").replace("/", ".")
-        raise OptionError(f"{text!r} is a path; the application is written module:attribute: {meant}:{attribute or 'app'}")
+        raise OptionError(
+            f"{text!r} is a path; the application is written module:attribute: {meant}:{attribute or 'app'}"
+        )
     if not colon or not module or not attribute:
-        raise OptionError(f"{text!r} is not module:attribute; did you mean {module or 'main'}:{attribute or 'app'}?")
+        raise OptionError(
+            f"{text!r} is not module:attribute; did you mean {module or 'main'}:{attribute or 'app'}?"
+        )
     return module, attribute
 
 
@@ -82,7 +86,9 @@ def _candidates(module: object) -> str:
 
 
 def explain(error: LoadError) -> str:
-    """The text for a terminal: the application's traceback, without our own and the import system's frames, then what failed."""
+    """The text for a terminal: the application's traceback, without our own and the import system's frames,
+    then what failed.
+    """
     lines: list[str] = []
     cause = error.__cause__
     if cause is not None:

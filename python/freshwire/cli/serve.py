@@ -1,7 +1,8 @@
 """`freshwire serve`: one node, until a signal ends it.
 
-The first SIGTERM or SIGINT drains (`drain_timeout_s`), the second ends everything at once. Exit codes: 0 after a signal,
-1 when an address cannot be had, 2 for wrong usage, 3 when the application cannot be loaded or started.
+The first SIGTERM or SIGINT drains (`drain_timeout_s`), the second ends everything at once. Exit codes: 0
+after a signal, 1 when an address cannot be had, 2 for wrong usage, 3 when the application cannot be loaded or
+started.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 import freshwire
-from freshwire import admin, config
-from freshwire.asgi.server import LifespanFailed, Server, current_node
+from freshwire import admin, config, running
+from freshwire.asgi.server import LifespanFailed, Server
 from freshwire.cli import listeners, loading
 from freshwire.cli.flags import with_flags
 from freshwire.exceptions import LoadError
@@ -30,18 +30,22 @@ EXIT_APPLICATION = 3
 
 AppArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[APP]", help="The application, as module:attribute.", show_default=False),
+    typer.Argument(metavar="APP", help="The application, as module:attribute.", show_default=False),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """The child's end of the supervisor's wire (`freshwire dev`): "loaded" goes up, "go" comes down, its end means stop."""
+    """The child's end of the supervisor's wire (`freshwire dev`): "loaded" goes up, "go" comes down, its end
+    means stop.
+    """
 
     wire: socket.socket
 
     def wait(self) -> bool:
-        """Say that the application is loaded and wait for the turn; False: the supervisor has changed its mind."""
+        """Say that the application is loaded and wait for the turn; False: the supervisor has changed its
+        mind.
+        """
         try:
             self.wire.sendall(b"loaded\n")
             return self.wire.recv(16) == b"go\n"
@@ -97,7 +101,7 @@ def run(effective: config.Effective, handover: Handover | None = None) -> int:
             root_path=settings.root_path,
             lifespan=settings.lifespan,
         )
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=running.loop_factory()) as runner:
             runner.run(_serve(server, opened, handover))
     except LifespanFailed as error:
         print(f"cannot start the application: {error}", file=sys.stderr)
@@ -131,18 +135,14 @@ async def _serve(server: Server, opened: listeners.Opened, handover: Handover | 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     if handover is not None:
-        loop.add_reader(handover.wire, stop.set)  # nothing more is said but the end
-    serving = asyncio.create_task(server.serve(stop))
-    await started(server, serving)
-    if not serving.done():
-        announce(opened, dev=handover is not None)
-    await serving
+        wire = handover.wire
 
+        def on_end() -> None:  # nothing more is said on the wire, so this is its end
+            loop.remove_reader(wire)
+            stop.set()
 
-async def started(server: Server, serving: asyncio.Task[None]) -> None:
-    """Wait until a server accepts connections, or has ended."""
-    while not serving.done() and current_node() is not server.node:
-        await asyncio.sleep(0.01)
+        loop.add_reader(wire, on_end)
+    await running.serve(server, stop, lambda: announce(opened, dev=handover is not None))
 
 
 def announce(opened: listeners.Opened, *, dev: bool = False) -> None:
@@ -171,12 +171,3 @@ def configure_logging(level: str) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s"))
         logger.addHandler(handler)
         logger.propagate = False
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's loop when it can be imported; None: asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
