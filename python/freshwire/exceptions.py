@@ -13,7 +13,7 @@
     │   └── StreamTooLong                      the same: one event larger than the limit
     └── WatchEnded                             nobody: the resource that was watched may not be read any more
 
-`freshwire.asgi.server.LifespanFailed` is the application's startup saying no.
+`freshwire.asgi.lifespan.LifespanError` is the application's startup saying no.
 """
 
 from __future__ import annotations

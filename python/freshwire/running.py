@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from freshwire.asgi.server import Server, current_node
+from freshwire.asgi.server import Server
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -20,11 +20,14 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def serve(server: Server, stop: asyncio.Event, on_started: Callable[[], None]) -> None:
     """Serve until `stop`, and say when connections are accepted.
 
-    Raises LifespanFailed.
+    Raises LifespanError.
     """
     serving = asyncio.create_task(server.serve(stop))
-    while not serving.done() and (server.node is None or current_node() is not server.node):
-        await asyncio.sleep(0.01)  # noqa: ASYNC110
-    if not serving.done():
-        on_started()
-    await serving
+    started = asyncio.create_task(server.started.wait())
+    try:
+        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        if server.started.is_set():
+            on_started()
+        await serving
+    finally:
+        started.cancel()

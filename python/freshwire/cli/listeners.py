@@ -207,20 +207,23 @@ class Opened:
     """What a node listens on."""
 
     listeners: list[Listener] = field(default_factory=list)
+    public: list[str] = field(default_factory=list)
+    """The addresses of the public ones, as text."""
+    admin_path: str | None = None
+    """The path of the admin socket."""
     files: list[Path] = field(default_factory=list)
     """The Unix sockets that this process has made in the file system, and removes when it ends."""
 
     def add(self, address: Address, role: Role, *, backlog: int, mode: int = 0o666) -> None:
         """Open an address. Raises AddressError."""
         for listening in bind(address, backlog=backlog, mode=mode):
-            self.listeners.append(Listener(listening, role, text_of(listening)))
+            self.listeners.append(Listener(listening, role))
+            if role == "public":
+                self.public.append(text_of(listening))
+            elif listening.family == socket.AF_UNIX:
+                self.admin_path = os.fsdecode(listening.getsockname())
         if isinstance(address, Unix):
             self.files.append(address.path)
-
-    def admin_path(self) -> str | None:
-        """The path of the admin socket."""
-        paths = (entry.address.removeprefix("unix:") for entry in self.listeners if entry.role == "admin")
-        return next(paths, None)
 
     def close(self) -> None:
         """Close the sockets that nobody took over, and remove the files."""
@@ -253,14 +256,14 @@ def open_all(
         for listener in opened.listeners:
             if not allow_hosts and not is_loopback(listener.socket):
                 raise OptionError(
-                    f"{listener.address} can be reached from other machines, so say which host names are "
+                    f"{text_of(listener.socket)} can be reached from other machines, so say which host names are "
                     "yours: --allow-host example.org (repeatable, '*.example.org' for subdomains, '*' for "
                     "any, which leaves browsers open to DNS rebinding)"
                 )
         administration = _admin_address(admin_socket)
         if administration is not None:
             opened.add(administration, "admin", backlog=backlog, mode=0o600)
-            if opened.listeners[-1].socket.family != socket.AF_UNIX:
+            if opened.admin_path is None:
                 raise OptionError(f"--admin-socket {admin_socket} is not a Unix socket; {NO_TCP_ADMIN}")
     except BaseException:
         opened.close()

@@ -85,9 +85,9 @@ def _candidates(module: object) -> str:
     return f"; it has {', '.join(names)}" if names else ""
 
 
-def explain(error: LoadError) -> str:
-    """The text for a terminal: the application's traceback, without our own and the import system's frames,
-    then what failed.
+def explain(error: Exception, doing: str) -> str:
+    """The text for a terminal: the traceback of what the application raised, without our own and the import
+    system's frames, then what failed.
     """
     lines: list[str] = []
     cause = error.__cause__
@@ -103,4 +103,4 @@ def explain(error: LoadError) -> str:
             ]
         )
         lines = list(report.format())
-    return f"{''.join(lines)}cannot load the application: {error}"
+    return f"{''.join(lines)}cannot {doing} the application: {error}"

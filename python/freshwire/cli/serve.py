@@ -20,10 +20,11 @@ import typer
 
 import freshwire
 from freshwire import admin, config, running
-from freshwire.asgi.server import LifespanFailed, Server
+from freshwire.asgi.lifespan import LifespanError
+from freshwire.asgi.server import Server
 from freshwire.cli import listeners, loading
 from freshwire.cli.flags import with_flags
-from freshwire.exceptions import LoadError
+from freshwire.exceptions import LoadError, OptionError
 
 EXIT_APPLICATION = 3
 """The exit code when the application cannot be loaded or started, as uvicorn's."""
@@ -83,32 +84,43 @@ def run(effective: config.Effective, handover: Handover | None = None) -> int:
     try:
         application = loading.load(settings.app, factory=settings.factory, app_dir=settings.app_dir)
     except LoadError as error:
-        print(loading.explain(error), file=sys.stderr)
+        print(loading.explain(error, "load"), file=sys.stderr)
         return EXIT_APPLICATION
     if handover is not None and not handover.wait():
         return 0
     opened = listeners.open_all(
         addresses, settings.admin_socket, backlog=settings.backlog, allow_hosts=effective.texts("allow_hosts")
     )
-    admin_path = opened.admin_path()
+    admin_path = opened.admin_path
     if admin_path is not None:
         os.environ[admin.VARIABLE] = admin_path  # for the processes that the application starts
     try:
-        server = Server(
+        server = _server(application, effective, opened)
+        with asyncio.Runner(loop_factory=running.loop_factory()) as runner:
+            runner.run(_serve(server, opened, handover))
+    except LifespanError as error:
+        print(loading.explain(error, "start"), file=sys.stderr)
+        return EXIT_APPLICATION
+    finally:
+        opened.remove()
+    return 0
+
+
+def _server(
+    application: loading.Application, effective: config.Effective, opened: listeners.Opened
+) -> Server:
+    """The server, which takes the sockets over. Raises OptionError."""
+    settings = effective.settings
+    try:
+        return Server(
             application,
             effective.engine(),
             opened.listeners,
             root_path=settings.root_path,
             lifespan=settings.lifespan,
         )
-        with asyncio.Runner(loop_factory=running.loop_factory()) as runner:
-            runner.run(_serve(server, opened, handover))
-    except LifespanFailed as error:
-        print(f"cannot start the application: {error}", file=sys.stderr)
-        return EXIT_APPLICATION
-    finally:
-        opened.remove()
-    return 0
+    except ValueError as error:
+        raise OptionError(str(error)) from None
 
 
 def public_addresses(effective: config.Effective) -> list[str]:
@@ -129,8 +141,7 @@ async def _serve(server: Server, opened: listeners.Opened, handover: Handover | 
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, os._exit, 1)  # a third one finds nobody to be polite to
-        if server.node is not None:
-            server.node.shutdown(lambda: None)
+        server.abort()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
@@ -147,8 +158,8 @@ async def _serve(server: Server, opened: listeners.Opened, handover: Handover | 
 
 def announce(opened: listeners.Opened, *, dev: bool = False) -> None:
     """Say where the node is, as an address that a terminal makes clickable."""
-    public = [url(listener.address) for listener in opened.listeners if listener.role == "public"]
-    path = opened.admin_path()
+    public = map(url, opened.public)
+    path = opened.admin_path
     name = f"freshwire {freshwire.__version__}{' dev' if dev else ''}"
     print(f"{name} serves {' and '.join(public)}{f' (admin socket {path})' if path else ''}", flush=True)
 

@@ -56,7 +56,7 @@ class node:  # noqa: N801 - reads as what it stands for: `with node(app) as live
         self._live: LiveNode | None = None
 
     def __enter__(self) -> LiveNode:
-        """Start. Raises LifespanFailed, and ValueError for an option that is unknown or wrong."""
+        """Start. Raises LifespanError, and ValueError for an option that is unknown or wrong."""
         self._live = LiveNode(self._app, self._options, self._root_path, self._lifespan)
         return self._live
 
@@ -99,12 +99,8 @@ class LiveNode:
         administration = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         administration.bind(str(self.admin_socket))
         administration.listen()
-        address = "127.0.0.1:{}".format(public.getsockname()[1])
-        self.url = f"http://{address}"
-        listeners = [
-            Listener(public, "public", address),
-            Listener(administration, "admin", f"unix:{self.admin_socket}"),
-        ]
+        self.url = f"http://127.0.0.1:{public.getsockname()[1]}"
+        listeners = [Listener(public, "public"), Listener(administration, "admin")]
         self._watches: list[Watch] = []
         self._failure: BaseException | None = None
         self._started = threading.Event()
