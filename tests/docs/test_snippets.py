@@ -20,6 +20,7 @@ the page's node, wherever it is.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -279,11 +280,17 @@ def test_every_snippet_of_a_page_does_what_it_shows(page: Path, tmp_path: Path) 
                 raise
 
 
-def test_every_option_is_explained() -> None:
+def test_every_option_is_explained_as_the_engine_means_it() -> None:
     from freshwire import _engine
 
-    explained = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "options.md").read_text(), re.M))
-    assert explained == {name for name, _ in _engine.option_meanings()}
+    defaults = json.loads(_engine.default_options())
+    expected = {
+        name: f"| `{name}` | {'none' if value == [] else value if isinstance(value, str) else json.dumps(value)} |"
+        f" {meaning.strip().replace('<', '\\<')} |"
+        for (name, meaning), value in zip(_engine.option_meanings(), defaults.values(), strict=True)
+    }
+    rows = re.findall(r"^(\| `(\w+)` \|.*)$", (ROOT / "docs" / "options.md").read_text(), re.M)
+    assert {name: row for row, name in rows} == expected
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
