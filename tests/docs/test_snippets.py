@@ -1,20 +1,21 @@
 """Runs every snippet of the README and of docs/, so that what they show is what happens.
 
-A page is read from top to bottom, in an empty directory of its own. What a fenced block does depends on its language:
+A page is read from top to bottom, in an empty directory of its own. What a fenced block does depends on its
+language:
 
-``python``   is executed in the page's scope, one for all its blocks. When it binds `app`, the page's node serves it.
-``console``  `$ ` begins a command, the lines below it are its output; `...` stands for anything, also several lines.
-             A command ends with exit code 0 and exactly this output. One whose output ends in a line `...` is left
-             running, and a block without any `$ ` is what that command prints next. `freshwire serve` and
-             `freshwire dev` become the page's node.
+``python``   is executed in the page's scope, one for all its blocks. When it binds `app`, the page's node serves
+             that.
+``console``  `$ ` begins a command, the lines below it are its output; `...` stands for anything, also for more
+             than a line. A command ends with exit code 0 and exactly this output. One whose output ends in a line
+             `...` is left running, and a block without any `$ ` is what that command prints next. `freshwire serve`
+             and `freshwire dev` become the page's node.
 ``js``       runs in a tab of headless Chromium at the node's `/`; `until(condition)` waits there.
 ``toml``     must parse.
 ``sh``       is for the reader's own machine: its syntax is checked, and `make` has each target that it names.
-``text``     is a picture.
 
-A block whose first line is a comment with a file name (`# main.py`, `<!-- index.html -->`) is saved under that name
-instead. A block inside an HTML comment (`<!-- js` to `-->`) is one that only this test sees. `127.0.0.1:8000` stands for
-the page's node, wherever it is.
+A block whose first line is a comment with a file name (`# main.py`, `<!-- index.html -->`) is saved under that
+name instead. A block inside an HTML comment (`<!-- js` to `-->`) is one that only this test sees.
+`127.0.0.1:8000` stands for the page's node, wherever it is.
 """
 
 from __future__ import annotations
@@ -100,13 +101,15 @@ class Command:
     def prints(self, expected: str) -> bool:
         """Wait until it has printed this next."""
         wanted = re.compile(pattern(expected.rstrip().removesuffix("...")))
+
+        def match() -> re.Match[str] | None:
+            return wanted.match(self.output, self.seen)
+
         with self.more:
-            found = self.more.wait_for(
-                lambda: wanted.match(self.output, self.seen) or self.process.returncode is not None, PATIENCE_S
-            )
-            found = wanted.match(self.output, self.seen)
-            self.seen = found.end() if found else self.seen
-        return bool(found)
+            self.more.wait_for(lambda: match() or self.process.returncode is not None, PATIENCE_S)
+            if found := match():
+                self.seen = found.end()
+            return found is not None
 
     def ends_with(self, expected: str) -> bool:
         """Wait until it has ended well, having printed this and nothing else."""
@@ -149,9 +152,6 @@ class Reader:
         else:
             getattr(self, f"do_{block.language}")(block)
 
-    def do_text(self, block: Block) -> None:
-        pass
-
     def do_toml(self, block: Block) -> None:
         tomllib.loads(block.text)
 
@@ -183,7 +183,7 @@ class Reader:
                 self.serve(command, expected)
                 continue
             started = self.start(self.here(command))
-            if expected.endswith("...\n"):
+            if f"\n{expected}".endswith("\n...\n"):
                 self.running = started
                 fine = started.prints(self.here(expected))
             else:
@@ -195,7 +195,9 @@ class Reader:
         """Split after the command, which a backslash continues."""
         lines = text.splitlines(keepends=True)
         last = next(i for i, line in enumerate(lines) if not line.endswith("\\\n"))
-        return "".join(lines[: last + 1]).rstrip(), "".join(line.rstrip() + "\n" for line in lines[last + 1 :])
+        return "".join(lines[: last + 1]).rstrip(), "".join(
+            line.rstrip() + "\n" for line in lines[last + 1 :]
+        )
 
     def start(self, command: str) -> Command:
         binaries = str(Path(sys.executable).parent)
@@ -235,34 +237,37 @@ class Reader:
         self.tab(self.here(block.text))
 
 
+UNTIL = """
+    self.until = async (condition) => {
+        const end = Date.now() + PATIENCE_MS;
+        while (!condition()) {
+            if (Date.now() > end) throw new Error(`never: ${condition}`);
+            await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+    };
+""".replace("PATIENCE_MS", str(int(PATIENCE_S * 1000)))
+
+
 @contextlib.contextmanager
 def tab(url: str) -> Iterator[Callable[[str], Any]]:
-    """A browser's tab that runs JavaScript; in a thread of its own, because playwright keeps an event loop there."""
+    """A browser's tab that runs JavaScript; in a thread of its own, for playwright's event loop."""
     from playwright.sync_api import sync_playwright
 
-    prelude = """
-        const until = async (condition) => {
-            for (const end = Date.now() + %d; !condition(); await new Promise((go) => setTimeout(go, 20)))
-                if (Date.now() > end) throw new Error(`never: ${condition}`);
-        };
-    """ % (PATIENCE_S * 1000)
-    with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as stack:
+    def open_tab(stack: contextlib.ExitStack) -> Any:
+        chromium = stack.enter_context(sync_playwright()).chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"],
+        )
+        stack.callback(chromium.close)
+        page = chromium.new_page()
+        page.add_init_script(UNTIL)
+        page.goto(url)
+        return page
 
-        def open_tab() -> Any:
-            chromium = stack.enter_context(sync_playwright()).chromium.launch(
-                executable_path="/usr/bin/chromium",
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"],
-            )
-            stack.callback(chromium.close)
-            page = chromium.new_page()
-            page.goto(url)
-            return page
-
-        page = thread.submit(open_tab).result()
+    with ThreadPoolExecutor(1) as thread:
+        stack = contextlib.ExitStack()
         try:
-            # A later block sees what an earlier one declared, as in a browser's console.
-            page_code = f"{prelude}\n" + "self.until = until;"
-            thread.submit(page.evaluate, f"() => {{ {page_code} }}").result()
+            page = thread.submit(open_tab, stack).result()
             yield lambda code: thread.submit(page.evaluate, f"async () => {{ {code} }}").result()
         finally:
             thread.submit(stack.close).result()
@@ -280,17 +285,27 @@ def test_every_snippet_of_a_page_does_what_it_shows(page: Path, tmp_path: Path) 
                 raise
 
 
+def option_row(name: str, default: object, meaning: str) -> str:
+    """The line of docs/options.md about an option."""
+    shown = "none" if default == [] else default if isinstance(default, str) else json.dumps(default)
+    return f"| `{name}` | {shown} | {meaning.strip()} |".replace("<", r"\<")
+
+
 def test_every_option_is_explained_as_the_engine_means_it() -> None:
     from freshwire import _engine
 
     defaults = json.loads(_engine.default_options())
-    expected = {
-        name: f"| `{name}` | {'none' if value == [] else value if isinstance(value, str) else json.dumps(value)} |"
-        f" {meaning.strip().replace('<', '\\<')} |"
-        for (name, meaning), value in zip(_engine.option_meanings(), defaults.values(), strict=True)
-    }
-    rows = re.findall(r"^(\| `(\w+)` \|.*)$", (ROOT / "docs" / "options.md").read_text(), re.M)
-    assert {name: row for row, name in rows} == expected
+    expected = [option_row(name, defaults[name], meaning) for name, meaning in _engine.option_meanings()]
+    rows = re.findall(r"^\| `[a-z_]+` \|.*$", (ROOT / "docs" / "options.md").read_text(), re.M)
+    assert sorted(rows) == sorted(expected)
+
+
+def test_every_fence_names_its_language() -> None:
+    for page in PAGES:
+        fences = len(re.findall(r"^ *```", page.read_text(), re.M))
+        assert fences == 2 * sum(found["open"] == "```" for found in FENCE.finditer(page.read_text())), (
+            page.name
+        )
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
