@@ -3,18 +3,19 @@
 A page is read from top to bottom, in an empty directory of its own. What a fenced block does depends on its
 language:
 
-``python``   is executed in the page's scope, one for all its blocks. When it binds `app`, the page's node serves
-             that.
-``console``  `$ ` begins a command, the lines below it are its output; `...` stands for anything, also for more
-             than a line. A command ends with exit code 0 and exactly this output. One whose output ends in a line
-             `...` is left running, and a block without any `$ ` is what that command prints next. `freshwire serve`
-             and `freshwire dev` become the page's node.
+``python``   is executed in the page's scope, one for all its blocks. When it binds `app`, the page's node
+             serves that.
+``console``  `$ ` begins a command, the lines below it are its output; `...` stands for anything, also for
+             several lines. A command ends with exit code 0 and exactly this output. One whose output ends
+             in a line `...` is left running, and a block without any `$ ` is what that command prints next.
+             `freshwire serve` and `freshwire dev` become the page's node.
 ``js``       runs in a tab of headless Chromium at the node's `/`; `until(condition)` waits there.
 ``toml``     must parse.
-``sh``       is for the reader's own machine: its syntax is checked, and `make` has each target that it names.
+``sh``       is for the reader's own machine: its syntax is checked, and `make` has each target that it
+             names.
 
-A block whose first line is a comment with a file name (`# main.py`, `<!-- index.html -->`) is saved under that
-name instead. A block inside an HTML comment (`<!-- js` to `-->`) is one that only this test sees.
+A block whose first line is a comment with a file name (`# main.py`, `<!-- index.html -->`) is saved under
+that name instead. A block inside an HTML comment (`<!-- js` to `-->`) is one that only this test sees.
 `127.0.0.1:8000` stands for the page's node, wherever it is.
 """
 
