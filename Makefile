@@ -51,7 +51,8 @@ check: setup-build $(DEV) ## format, lint and types
 
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
 	cargo deny --locked check
-	$(BIN)/pip-audit --strict --skip-editable
+	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/installed.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r $(VENV)/installed.txt
 
 fmt: $(DEV) ## format everything
 	cargo fmt --all
