@@ -49,6 +49,7 @@ check: setup-build $(DEV) ## format, lint and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
+# Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
 	cargo deny --locked check
 	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/installed.txt
