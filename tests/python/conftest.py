@@ -13,12 +13,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import freshwire._engine as engine
 import pytest
+from command import Cli, Running
+from fakes import AdminSocket, Exchange
 
 
 @pytest.fixture(autouse=True)
@@ -36,19 +36,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-@dataclass
-class Exchange:
-    """Stands for the engine's exchange: keeps the tags it is given."""
-
-    tags: list[str] = field(default_factory=list)
-    refusal: Exception | None = None
-
-    def depends_on(self, tags: list[str]) -> None:
-        if self.refusal is not None:
-            raise self.refusal
-        self.tags += tags
-
-
 @pytest.fixture
 def exchange() -> Iterator[Exchange]:
     """What a handler answers while the test runs."""
@@ -57,16 +44,6 @@ def exchange() -> Iterator[Exchange]:
     yield made
     with contextlib.suppress(ValueError):  # pytest-asyncio may end the test in another context
         engine.current.reset(token)
-
-
-@dataclass
-class AdminSocket:
-    """A node's admin socket, as far as changes go."""
-
-    path: Path
-    status: int = 200
-    answer: object = field(default_factory=lambda: {"position": "e-1"})
-    got: list[Any] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -96,9 +73,6 @@ def admin_socket(tmp_path: Path) -> Iterator[AdminSocket]:
         server.shutdown()
 
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
 @pytest.fixture
 def cli() -> Cli:
     """Run `freshwire` to its end."""
@@ -114,60 +88,6 @@ def cli() -> Cli:
         )
 
     return run
-
-
-class Running:
-    """A `freshwire` that runs, and what it has printed."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "freshwire", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        self._lines: list[str] = []
-        self._changed = threading.Condition()
-        self._read = 0
-        threading.Thread(target=self._collect, daemon=True).start()
-
-    def _collect(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._changed:
-                self._lines.append(line.rstrip("\n"))
-                self._changed.notify_all()
-        with self._changed:
-            self._lines.append("(the end)")
-            self._changed.notify_all()
-
-    def line(self, part: str, timeout: float = 60.0) -> str:
-        """Wait for the next line that has this in it."""
-        with self._changed:
-            found = self._changed.wait_for(lambda: self._next(part), timeout)
-            assert found, f"no {part!r} in:\n" + "\n".join(self._lines)
-            return self._lines[self._read - 1]
-
-    def _next(self, part: str) -> bool:
-        for number in range(self._read, len(self._lines)):
-            if part in self._lines[number]:
-                self._read = number + 1
-                return True
-            assert self._lines[number] != "(the end)", f"no {part!r} in:\n" + "\n".join(self._lines)
-        return False
-
-    def url(self) -> str:
-        """Wait until it serves; where."""
-        return self.line("serves http").split("serves ")[1].split()[0].rstrip("/")
-
-    def signal(self, number: int) -> None:
-        """Send a signal."""
-        self.process.send_signal(number)
-
-    def end(self) -> int:
-        """Wait for its end; the exit code."""
-        return self.process.wait(30)
 
 
 @pytest.fixture

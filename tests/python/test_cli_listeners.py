@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from command import Cli
 from freshwire import AddressError, OptionError, admin
 from freshwire.cli.listeners import (
     Inherited,

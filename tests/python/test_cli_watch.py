@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import Cli, Running
+from command import Cli, Running
 from freshwire.client import follow
 
 

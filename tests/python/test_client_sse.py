@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from freshwire import StreamTooLong
 from freshwire.client.sse import Event, Parser
@@ -80,7 +82,7 @@ def test_what_is_written_is_read_at_any_cut_with_any_line_end(
         for name, lines, kind in written
     ).encode()
     places = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
-    chunks = [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    chunks = [stream[a:b] for a, b in pairwise(places)]
     assert events(*chunks) == [
         Event(kind or "message", "\n".join(lines), name) for name, lines, kind in written
     ]

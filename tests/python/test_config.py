@@ -5,7 +5,7 @@ from pathlib import Path
 
 import freshwire._engine as engine
 import pytest
-from conftest import Cli
+from command import Cli
 from freshwire import OptionError
 from freshwire.config import resolve, unknown_variables
 

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from conftest import AdminSocket, Exchange
+from fakes import AdminSocket, Exchange
 from freshwire import Fresh, NodeRefused, NodeUnreachable, TagError, admin
 
 

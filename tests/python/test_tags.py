@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
-from conftest import Exchange
+from fakes import Exchange
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 from freshwire import Fresh, TagError
@@ -185,11 +185,12 @@ def test_the_signature_and_the_name_stay_what_they_were() -> None:
     assert inspect.iscoroutinefunction(wrapped)
 
 
+def owner(id: int) -> SimpleNamespace:
+    return SimpleNamespace(name=f"o{id}")
+
+
 def test_fastapi_injects_as_before_and_parameters_reach_the_template(exchange: Exchange) -> None:
     app = FastAPI()
-
-    def owner(id: int) -> SimpleNamespace:
-        return SimpleNamespace(name=f"o{id}")
 
     @app.get("/matches/{id}")
     @fresh.tags("match:{id}", "owner:{who.name}", "page:{page}")
