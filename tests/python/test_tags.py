@@ -78,10 +78,8 @@ def test_the_decorator_without_its_call_says_how_it_is_written() -> None:
         fresh.tags(lambda id: None)  # type: ignore[arg-type]  # noqa: A006
 
 
-@pytest.mark.parametrize("value", [None, object(), SimpleNamespace().__class__.__new__])
+@pytest.mark.parametrize("value", [None, object()])
 def test_a_value_without_a_text_of_its_own_makes_no_tag(value: object) -> None:
-    if callable(value):
-        pytest.skip("functions have a text")
     with pytest.raises(TagError):
         rendered("x:{value}", value=value)
 
