@@ -40,12 +40,12 @@ impl Cycle {
     }
 
     /// Something happened on the engine's side.
-    pub fn event(&mut self, event: Event, out: &mut impl FnMut(Answer)) {
+    pub fn event(&mut self, event: Event) {
         match (self, event) {
             (Self::Http { body, .. }, Event::Body { data, more }) => body.arrived(data, more),
             (Self::WebSocket(socket), Event::Disconnect) => socket.lost(),
             (Self::WebSocket(socket), Event::Closed(code, reason)) => socket.end(code, reason),
-            (Self::WebSocket(socket), Event::Message(message)) => socket.arrived(message, out),
+            (Self::WebSocket(socket), Event::Message(message)) => socket.arrived(message),
             // A disconnect is the exchange's to know, a drain its flow's; the engine does not mix the two kinds.
             (
                 Self::Http { .. },
@@ -68,7 +68,7 @@ impl Cycle {
                 (0..body.want()).for_each(|_| out(Answer::Want));
                 piece.map(|(piece, more)| Heard::Request(piece, more))
             }
-            Self::WebSocket(socket) => socket.next(),
+            Self::WebSocket(socket) => socket.next(out),
         }
     }
 

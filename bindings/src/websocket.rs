@@ -6,11 +6,6 @@ use crate::send::{Phase as ResponsePhase, Refusal, Response};
 use freshwire_engine::app::{Answer, Message};
 use std::collections::VecDeque;
 
-/// Messages that wait for the application to receive them; the peer is disconnected above.
-const MAX_WAITING_MESSAGES: usize = 4096;
-/// Bytes of them.
-const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
-
 /// Where a WebSocket stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -31,10 +26,8 @@ pub struct WebSocket {
     greeted: bool,
     /// Subprotocols that the client offers.
     offered: Vec<String>,
-    /// Messages that the application has not received.
+    /// Messages that the application has not received; the engine sends no more than it has credit for.
     waiting: VecDeque<Message>,
-    /// Their bytes.
-    waiting_bytes: usize,
     /// Code and reason of the end, for `websocket.disconnect`.
     closed: Option<(u16, String)>,
     /// The response instead of a WebSocket.
@@ -52,35 +45,27 @@ impl WebSocket {
             greeted: false,
             offered,
             waiting: VecDeque::new(),
-            waiting_bytes: 0,
             closed: None,
             denial: Response::new(false),
         }
     }
 
     /// What the application receives next, if it is there.
-    pub fn next(&mut self) -> Option<Heard> {
+    pub fn next(&mut self, out: &mut impl FnMut(Answer)) -> Option<Heard> {
         if !std::mem::replace(&mut self.greeted, true) {
             return Some(Heard::Connect);
         }
         if let Some(message) = self.waiting.pop_front() {
-            self.waiting_bytes -= length(&message);
+            out(Answer::Want);
             return Some(Heard::Message(message));
         }
         self.closed.clone().map(|(code, reason)| Heard::Closed(code, reason))
     }
 
     /// The peer sent a message.
-    pub fn arrived(&mut self, message: Message, out: &mut impl FnMut(Answer)) {
-        if self.phase != Phase::Open {
-            return;
-        }
-        self.waiting_bytes += length(&message);
-        self.waiting.push_back(message);
-        if self.waiting.len() > MAX_WAITING_MESSAGES || self.waiting_bytes > MAX_WAITING_BYTES {
-            let reason = "the application does not keep up with the messages";
-            out(Answer::Close { code: 1013, reason: reason.into() });
-            self.end(1013, reason.into());
+    pub fn arrived(&mut self, message: Message) {
+        if self.phase == Phase::Open {
+            self.waiting.push_back(message);
         }
     }
 
@@ -129,7 +114,6 @@ impl WebSocket {
             (Phase::Open, Said::Message(message)) => out(Answer::Message(message)),
             (Phase::Open, Said::Close(code, reason)) => {
                 self.waiting.clear();
-                self.waiting_bytes = 0;
                 self.end(code, reason.clone().into_string());
                 out(Answer::Close { code, reason });
             }
@@ -185,11 +169,6 @@ impl WebSocket {
     }
 }
 
-fn length(message: &Message) -> usize {
-    let (Message::Text(data) | Message::Binary(data)) = message;
-    data.len()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,15 +189,15 @@ mod tests {
     fn what_the_peer_said_before_it_closed_is_received_before_the_disconnect() {
         let mut socket = WebSocket::new(vec![]);
         let mut out = vec![];
-        assert_eq!(socket.next(), Some(Heard::Connect));
-        assert_eq!(socket.next(), None);
+        assert_eq!(socket.next(&mut |_| {}), Some(Heard::Connect));
+        assert_eq!(socket.next(&mut |_| {}), None);
         socket.take(accept(None), &mut |answer| out.push(answer)).unwrap();
-        socket.arrived(text("a"), &mut |_| panic!());
+        socket.arrived(text("a"));
         socket.end(4000, "bye".into());
         socket.lost();
-        assert_eq!(socket.next(), Some(Heard::Message(text("a"))));
+        assert_eq!(socket.next(&mut |_| {}), Some(Heard::Message(text("a"))));
         for _ in 0..2 {
-            assert_eq!(socket.next(), Some(Heard::Closed(4000, "bye".into())));
+            assert_eq!(socket.next(&mut |_| {}), Some(Heard::Closed(4000, "bye".into())));
         }
         assert!(matches!(&out[..], [Answer::Accept { .. }]));
     }
@@ -240,21 +219,22 @@ mod tests {
             socket.take(said, &mut |answer| out.push(answer)).unwrap();
         }
         assert!(matches!(&out[..], [Answer::Start { more: false, .. }]));
-        socket.next();
-        assert_eq!(socket.next(), Some(Heard::Closed(1006, String::new())));
+        socket.next(&mut |_| {});
+        assert_eq!(socket.next(&mut |_| {}), Some(Heard::Closed(1006, String::new())));
         assert!(socket.take(Said::Message(text("x")), &mut |_| panic!()).is_err());
     }
 
     #[test]
-    fn an_application_that_never_receives_has_its_peer_disconnected() {
+    fn each_message_that_the_application_takes_gives_the_engine_credit() {
         let mut socket = WebSocket::new(vec![]);
         socket.take(accept(None), &mut |_| {}).unwrap();
-        let mut closed = None;
-        for _ in 0..=MAX_WAITING_MESSAGES {
-            socket.arrived(text(""), &mut |answer| closed = Some(answer));
-        }
-        assert!(matches!(closed, Some(Answer::Close { code: 1013, .. })));
-        assert!(socket.is_closed());
+        socket.arrived(text("a"));
+        let mut wanted = 0;
+        let mut out = |answer| wanted += u32::from(matches!(answer, Answer::Want));
+        assert_eq!(socket.next(&mut out), Some(Heard::Connect));
+        assert_eq!(socket.next(&mut out), Some(Heard::Message(text("a"))));
+        assert_eq!(socket.next(&mut out), None);
+        assert_eq!(wanted, 1);
     }
 
     #[test]

@@ -40,8 +40,14 @@ impl Exchange {
         self.application.outbox.put(self.id, answer);
     }
 
+    /// Whether what is sent can arrive. A client that has only ended its side may still read the answer of an
+    /// application that does not look; one that was told has no reason to go on.
     pub(super) fn peer(&self, state: &State) -> Peer {
-        if state.gone || self.flow.disconnected.load(Ordering::Acquire) { Peer::Gone } else { Peer::There }
+        if (state.gone && state.told) || self.flow.disconnected.load(Ordering::Acquire) {
+            Peer::Gone
+        } else {
+            Peer::There
+        }
     }
 
     /// Something happened on the engine's side.
@@ -50,7 +56,7 @@ impl Exchange {
         {
             let mut state = me.lock();
             state.gone |= matches!(event, Event::Disconnect);
-            state.cycle.event(event, &mut |answer| me.put(answer));
+            state.cycle.event(event);
         }
         me.application.outbox.settle();
         me.wake(slf.py())
@@ -88,7 +94,10 @@ impl Exchange {
         let me = slf.get();
         let heard = {
             let mut state = me.lock();
-            let peer = if state.stage == Stage::Over { Peer::Gone } else { me.peer(&state) };
+            let over =
+                state.stage == Stage::Over || state.gone || me.flow.disconnected.load(Ordering::Acquire);
+            let peer = if over { Peer::Gone } else { Peer::There };
+            state.told |= over;
             state.cycle.heard(peer, &mut |answer| me.put(answer))
         };
         me.application.outbox.settle();

@@ -46,8 +46,10 @@ struct State {
     waiters: Vec<Py<PyAny>>,
     /// The engine will find this for its events.
     registered: bool,
-    /// The client has gone, or the connection has moved on.
+    /// The client has ended its side, or the connection has moved on.
     gone: bool,
+    /// The application has been told so: it knows that nobody listens.
+    told: bool,
     /// What the response depends on, besides what its head says.
     tags: Vec<Box<str>>,
 }
@@ -75,6 +77,7 @@ impl Exchange {
             waiters: Vec::new(),
             registered: false,
             gone: false,
+            told: false,
             tags: Vec::new(),
         };
         let (id, flow) = (request.id, request.flow.clone());
