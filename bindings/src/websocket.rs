@@ -26,7 +26,7 @@ pub struct WebSocket {
     greeted: bool,
     /// Subprotocols that the client offers.
     offered: Vec<String>,
-    /// Messages that the application has not received; the engine sends no more than it has credit for.
+    /// Messages that the application has not received.
     waiting: VecDeque<Message>,
     /// Code and reason of the end, for `websocket.disconnect`.
     closed: Option<(u16, String)>,
@@ -51,18 +51,17 @@ impl WebSocket {
     }
 
     /// What the application receives next, if it is there.
-    pub fn next(&mut self, out: &mut impl FnMut(Answer)) -> Option<Heard> {
+    pub fn next(&mut self) -> Option<Heard> {
         if !std::mem::replace(&mut self.greeted, true) {
             return Some(Heard::Connect);
         }
         if let Some(message) = self.waiting.pop_front() {
-            out(Answer::Want);
             return Some(Heard::Message(message));
         }
         self.closed.clone().map(|(code, reason)| Heard::Closed(code, reason))
     }
 
-    /// The peer sent a message.
+    /// The peer sent a message. The engine sends only as many ahead as it has credit for.
     pub fn arrived(&mut self, message: Message) {
         if self.phase == Phase::Open {
             self.waiting.push_back(message);
@@ -189,15 +188,15 @@ mod tests {
     fn what_the_peer_said_before_it_closed_is_received_before_the_disconnect() {
         let mut socket = WebSocket::new(vec![]);
         let mut out = vec![];
-        assert_eq!(socket.next(&mut |_| {}), Some(Heard::Connect));
-        assert_eq!(socket.next(&mut |_| {}), None);
+        assert_eq!(socket.next(), Some(Heard::Connect));
+        assert_eq!(socket.next(), None);
         socket.take(accept(None), &mut |answer| out.push(answer)).unwrap();
         socket.arrived(text("a"));
         socket.end(4000, "bye".into());
         socket.lost();
-        assert_eq!(socket.next(&mut |_| {}), Some(Heard::Message(text("a"))));
+        assert_eq!(socket.next(), Some(Heard::Message(text("a"))));
         for _ in 0..2 {
-            assert_eq!(socket.next(&mut |_| {}), Some(Heard::Closed(4000, "bye".into())));
+            assert_eq!(socket.next(), Some(Heard::Closed(4000, "bye".into())));
         }
         assert!(matches!(&out[..], [Answer::Accept { .. }]));
     }
@@ -219,22 +218,9 @@ mod tests {
             socket.take(said, &mut |answer| out.push(answer)).unwrap();
         }
         assert!(matches!(&out[..], [Answer::Start { more: false, .. }]));
-        socket.next(&mut |_| {});
-        assert_eq!(socket.next(&mut |_| {}), Some(Heard::Closed(1006, String::new())));
+        socket.next();
+        assert_eq!(socket.next(), Some(Heard::Closed(1006, String::new())));
         assert!(socket.take(Said::Message(text("x")), &mut |_| panic!()).is_err());
-    }
-
-    #[test]
-    fn each_message_that_the_application_takes_gives_the_engine_credit() {
-        let mut socket = WebSocket::new(vec![]);
-        socket.take(accept(None), &mut |_| {}).unwrap();
-        socket.arrived(text("a"));
-        let mut wanted = 0;
-        let mut out = |answer| wanted += u32::from(matches!(answer, Answer::Want));
-        assert_eq!(socket.next(&mut out), Some(Heard::Connect));
-        assert_eq!(socket.next(&mut out), Some(Heard::Message(text("a"))));
-        assert_eq!(socket.next(&mut out), None);
-        assert_eq!(wanted, 1);
     }
 
     #[test]

@@ -40,13 +40,11 @@ impl Exchange {
         self.application.outbox.put(self.id, answer);
     }
 
-    /// Whether what is sent can arrive. A client that has only ended its side may still read the answer of an
-    /// application that does not look; one that was told has no reason to go on.
     pub(super) fn peer(&self, state: &State) -> Peer {
-        if (state.gone && state.told) || self.flow.disconnected.load(Ordering::Acquire) {
-            Peer::Gone
-        } else {
-            Peer::There
+        match self.flow.disconnected.load(Ordering::Acquire) {
+            true => Peer::Gone,
+            false if state.left => Peer::Leaving,
+            false => Peer::There,
         }
     }
 
@@ -55,10 +53,9 @@ impl Exchange {
         let me = slf.get();
         {
             let mut state = me.lock();
-            state.gone |= matches!(event, Event::Disconnect);
+            state.left |= matches!(event, Event::Disconnect);
             state.cycle.event(event);
         }
-        me.application.outbox.settle();
         me.wake(slf.py())
     }
 
@@ -94,10 +91,7 @@ impl Exchange {
         let me = slf.get();
         let heard = {
             let mut state = me.lock();
-            let over =
-                state.stage == Stage::Over || state.gone || me.flow.disconnected.load(Ordering::Acquire);
-            let peer = if over { Peer::Gone } else { Peer::There };
-            state.told |= over;
+            let peer = if state.stage == Stage::Over { Peer::Gone } else { me.peer(&state) };
             state.cycle.heard(peer, &mut |answer| me.put(answer))
         };
         me.application.outbox.settle();
