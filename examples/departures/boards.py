@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from . import models
@@ -14,6 +14,9 @@ UPCOMING = 20
 
 DEPARTED = 4
 """Flights shown that have just left."""
+
+TOLD_SHOWN = timedelta(minutes=6)
+"""How long a flight stays among them after an announcement, however late it is to leave."""
 
 CANCELLED_SHOWN = timedelta(minutes=20)
 """How long a cancelled flight stays after its planned departure."""
@@ -30,7 +33,7 @@ def board(session: Session, code: str) -> Board:
         weather=weather(session, code, clock.now),
         so_far=so_far(session, code),
         departed=lines(session, departed(code))[::-1],
-        upcoming=lines(session, upcoming(code, clock.now)),
+        upcoming=sorted(lines(session, upcoming(code, clock.now)), key=lambda line: (line.expected, line.id)),
     )
 
 
@@ -49,7 +52,7 @@ def departed(code: str) -> Select[Flight]:
 
 
 def upcoming(code: str, now: datetime) -> Select[Flight]:
-    """By expected time, with the cancelled ones where they should have left."""
+    """Those of which something was just said, then by expected time, or planned if cancelled."""
     return (
         from_airport(code)
         .where(
@@ -58,7 +61,7 @@ def upcoming(code: str, now: datetime) -> Select[Flight]:
                 and_(Progress.status == Status.CANCELLED, Progress.expected > now - CANCELLED_SHOWN),
             )
         )
-        .order_by(Progress.expected, Flight.id)
+        .order_by(case((Progress.told > now - TOLD_SHOWN, 0), else_=1), Progress.expected, Flight.id)
         .limit(UPCOMING)
     )
 
@@ -78,7 +81,7 @@ def so_far(session: Session, code: str) -> Day:
     counts = (
         select(Progress.status, func.count()).where(Progress.origin_code == code).group_by(Progress.status)
     )
-    how_many = dict(session.execute(counts).tuples().all())
+    how_many = {row[0]: row[1] for row in session.execute(counts)}
     late_days = session.scalar(
         select(func.avg(func.julianday(Progress.expected) - func.julianday(Flight.scheduled)))
         .join(Flight, Flight.id == Progress.flight_id)

@@ -103,6 +103,8 @@ class Progress(Base):
     status: Mapped[Status]
     expected: Mapped[datetime]
     """When it is to leave as far as known; when it left, once it has; when it should have, if cancelled."""
+    told: Mapped[datetime | None]
+    """When something was last said about it."""
 
 
 class Announcement(Base):

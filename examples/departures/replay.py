@@ -116,6 +116,7 @@ def begin(sessions: sessionmaker[Session], chosen: Round) -> list[Event]:
                     "origin_code": flight.origin_code,
                     "status": latest[flight.id].status if flight.id in latest else Status.SCHEDULED,
                     "expected": latest[flight.id].expected if flight.id in latest else flight.scheduled,
+                    "told": latest[flight.id].at if flight.id in latest else None,
                 }
                 for flight in flights
             ],
@@ -132,7 +133,7 @@ def apply(sessions: sessionmaker[Session], event: Event) -> None:
         session.execute(
             update(Progress)
             .where(Progress.flight_id == event.flight_id)
-            .values(status=event.status, expected=event.expected)
+            .values(status=event.status, expected=event.expected, told=event.at)
         )
         session.execute(insert(Announcement), announcement(event))
         session.execute(update(Clock).values(now=event.at))

@@ -47,6 +47,7 @@ class Line(BaseModel):
     expected: Local
     status: Status
     delay_min: int
+    told: Local | None
 
     @classmethod
     def of(cls, flight: models.Flight) -> "Line":
@@ -157,6 +158,7 @@ def line(flight: models.Flight) -> dict[str, object]:
         "expected": expected,
         "status": status,
         "delay_min": round((expected - flight.scheduled).total_seconds() / 60),
+        "told": flight.progress.told if flight.progress is not None else None,
     }
 
 

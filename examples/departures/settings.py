@@ -36,5 +36,5 @@ class Settings(BaseSettings):
     speed: Speed = 20
     """Seconds of that day in one second. At 20 the default day brings a change every second or two."""
 
-    begin: time = time(14, 0)
+    begin: time = time(15, 0)
     """When a round begins: what was known by then is there at once, so that the board is never empty."""

@@ -44,20 +44,21 @@ function show(board) {
   showWeather(board.weather);
   const first = rows.size === 0;
   slide(() => [...rows.values()], () => {
-    const shown = [...place($("departed"), board.departed, first), ...place($("upcoming"), board.upcoming, first)];
+    const shown = [...place($("departed"), board.departed, first, board.now),
+      ...place($("upcoming"), board.upcoming, first, board.now)];
     for (const [id, row] of rows) if (!shown.includes(id)) { row.remove(); rows.delete(id); }
   });
 }
 
-function place(body, flights, first) {
+function place(body, flights, first, now) {
   let next = body.firstElementChild;
   for (const flight of flights) {
     const row = rows.get(flight.id) ?? made(flight);
-    const isNew = !rows.has(flight.id);
+    const quietly = first || (!rows.has(flight.id) && flight.told !== now); // a row that only moves up is no news
     rows.set(flight.id, row);
     if (row === next) next = next.nextElementSibling;
     else body.insertBefore(row, next);
-    update(row, flight, first || isNew);
+    update(row, flight, quietly);
   }
   return flights.map((flight) => flight.id);
 }

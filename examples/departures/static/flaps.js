@@ -1,6 +1,7 @@
 // How a change looks: characters that flap to the new text, rows that move to their new place. Still for who wants that.
 
-const ALPHABET = " ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const DIGITS = "0123456789";
 const FLAP_MS = 45;
 const running = new WeakMap();
 
@@ -25,7 +26,8 @@ export function flap(element, text, { quietly = false } = {}) {
       const from = old[place] ?? " ", to = text[place] ?? " ";
       if (from === to || step > 4 + place) return to;
       done = false;
-      return step < place ? from : ALPHABET[Math.floor(Math.random() * ALPHABET.length)];
+      const drum = DIGITS.includes(to) ? DIGITS : LETTERS;
+      return step < place ? from : drum[Math.floor(Math.random() * drum.length)];
     }).join("");
     if (!done) return;
     element.textContent = text;
