@@ -38,7 +38,7 @@ CHANGE_MS = 30_000
 def node(data: Path) -> Iterator[str]:
     """The URL of a node that serves the demo as a user would start it."""
     program = Path(sys.executable).with_name("freshwire")
-    command = [program, "serve", "--port", "0", "--public-stats", "examples.departures.app:app"]
+    command = [str(program), "serve", "--port", "0", "--public-stats", "examples.departures.app:app"]
     environment = os.environ | {"DEPARTURES_DATA": str(data), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
