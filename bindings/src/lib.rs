@@ -1,7 +1,45 @@
-//! `freshwire._engine`: the engine as a Python module.
+//! `freshwire._engine`: the engine as a Python module, and ASGI between the two.
+//!
+//! A shard's request crosses `bridge` into the event loop, where `node` drains it and `application` makes a task of it;
+//! `exchange` is what that task drives. `receive`, `send` and `websocket` are the rules of ASGI as pure state, `message`
+//! and `scope` its dicts.
+mod application;
+mod bridge;
+mod coroutine;
+mod cycle;
+mod exchange;
+mod message;
+mod node;
+mod ready;
+mod receive;
+mod ring;
+mod scope;
+mod send;
+mod tags;
+mod waiting;
+mod websocket;
+
+use freshwire_engine::limits::Options;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+/// Every option with its default, as a JSON object in the order of the documentation.
+#[pyfunction]
+fn default_options() -> PyResult<String> {
+    serde_json::to_string(&Options::default()).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+}
+
+/// (name, one sentence with the unit) of every option.
+#[pyfunction]
+fn option_meanings() -> Vec<(&'static str, &'static str)> {
+    Options::MEANINGS.iter().map(|(name, meaning)| (*name, meaning.trim())).collect()
+}
+
 #[pymodule]
-fn _engine(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<node::Node>()?;
+    module.add_class::<exchange::Exchange>()?;
+    module.add("current", coroutine::current(module.py())?)?;
+    module.add_function(wrap_pyfunction!(default_options, module)?)?;
+    module.add_function(wrap_pyfunction!(option_meanings, module)?)
 }

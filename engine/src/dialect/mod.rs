@@ -1,1 +1,2 @@
-//! dialect
+//! What messages mean. So far Freshwire's own dialect; others stand beside it over the same topics.
+pub mod freshwire;

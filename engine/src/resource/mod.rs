@@ -1,1 +1,23 @@
 //! "Is this copy fresh?": positions, tags, variants, lifetimes, and who watches.
+//!
+//! The files here are rules over values: no socket, no clock (`now_ms` is handed in, monotonic), nothing to wait for.
+//! The shard that answers a request asks them in this order: [`key`] names the variant, [`cache`] has it or not,
+//! [`freshness`] says whether it may be used, [`conditional`] whether a 304 is enough, [`annotate`] what to add. What the
+//! application answers goes through [`policy`] into a [`representation`]; what a write changes is said by
+//! [`invalidation`] and remembered by [`tags`].
+pub mod annotate;
+pub mod cache;
+pub mod conditional;
+pub mod flights;
+pub mod freshness;
+pub mod invalidation;
+pub mod key;
+pub mod layer;
+pub mod policy;
+pub mod position;
+pub mod representation;
+pub mod tags;
+pub mod watches;
+
+mod hit_for_miss;
+mod store;

@@ -1,0 +1,84 @@
+# Everything the project does is a target here; `make help` lists them. Nothing needs a terminal or an activated
+# virtualenv, and nothing is written outside the checkout but system packages (tools/setup) and package caches.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# PORT: where `make demo` listens; the first free one from 8000 on if not set.
+PORT ?=
+# More arguments for pytest, as in: make test PYTEST_ARGS="-k tags -x"
+PYTEST_ARGS ?=
+
+# maturin installs into the virtualenv that it is told; whatever is activated outside has no say.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+
+# What the native module is made of: a change of any of these, or a file more or less, builds it again. The Python
+# sources are used from where they lie.
+NATIVE := Cargo.toml Cargo.lock pyproject.toml \
+	$(shell find engine/src bindings/src engine/Cargo.toml bindings/Cargo.toml)
+MODULE := $(wildcard python/freshwire/_engine*.so)
+
+TOOLS := $(VENV)/.tools
+BUILT := $(VENV)/.built
+DEV := $(VENV)/.dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test check audit fmt clean FORCE
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+setup: ## install the system packages that building and testing need
+	tools/setup test
+
+build: $(BUILT) ## build for release and leave .venv/bin/freshwire in the checkout
+
+demo: setup-build $(BUILT) ## start a node with the departures board on real data, and say what to try (PORT=8000)
+	@PORT=$(PORT) tools/demo
+
+test: setup-test $(DEV) ## build and run every test (PYTEST_ARGS="-k name")
+	cargo test --quiet --locked --package freshwire-engine
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup-build $(DEV) ## format, lint and types
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+# Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
+audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
+	cargo deny --locked check
+	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/installed.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r $(VENV)/installed.txt
+
+fmt: $(DEV) ## format everything
+	cargo fmt --all
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## remove what was built
+	rm -rf $(VENV) target $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: setup-build setup-test
+setup-build:
+	@tools/setup build
+setup-test:
+	@tools/setup test
+
+$(TOOLS): | setup-build
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) 'maturin>=1.9,<2'
+	@touch $@
+
+$(BUILT): $(TOOLS) $(NATIVE) $(if $(MODULE),,FORCE)
+	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast
+	@touch $@
+
+$(DEV): $(BUILT)
+	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev
+	@touch $@

@@ -1,0 +1,157 @@
+//! `Node`: the engine, its ring and the application behind it, as one Python object.
+use crate::application::{Application, Parts};
+use crate::bridge::{Bridge, Item};
+use crate::ring::own;
+use freshwire_engine::limits::Options;
+use freshwire_engine::node::{Listener, Node as Engine, Role};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Items that one call of `drain` delivers; other callbacks of the loop have their turn after that many.
+const BATCH_ITEMS: usize = 256;
+/// Requests of a batch after which the shards are woken without waiting for its end.
+const FLUSH_EVERY: usize = 32;
+
+/// See `_engine.pyi`.
+#[pyclass(frozen, module = "freshwire._engine")]
+pub struct Node {
+    engine: Engine,
+    options: Options,
+    bridge: Arc<Bridge>,
+    /// From `start` to `join`.
+    application: Mutex<Option<Arc<Application>>>,
+}
+
+impl Node {
+    fn application(&self) -> MutexGuard<'_, Option<Arc<Application>>> {
+        self.application.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Node {
+    #[new]
+    fn new(options: &str, listeners: Vec<(RawFd, String, String)>) -> PyResult<Self> {
+        let options: Options =
+            serde_json::from_str(options).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let listeners = listeners
+            .into_iter()
+            .map(|(fd, role, address)| {
+                let role = match &*role {
+                    "public" => Role::Public,
+                    "admin" => Role::Admin,
+                    other => {
+                        return Err(PyValueError::new_err(format!(
+                            "a listener is \"public\" or \"admin\", not {other:?}"
+                        )));
+                    }
+                };
+                let fd = own(fd).map_err(|error| PyValueError::new_err(format!("listener {fd}: {error}")))?;
+                Ok(Listener { fd, role, address })
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        Ok(Self {
+            engine: Engine::new(options.clone(), listeners).map_err(PyValueError::new_err)?,
+            options,
+            bridge: Arc::new(Bridge::new()?),
+            application: Mutex::default(),
+        })
+    }
+
+    #[pyo3(signature = (app, r#loop, on_error, state, root_path))]
+    fn start(
+        &self,
+        py: Python<'_>,
+        app: Py<PyAny>,
+        r#loop: Py<PyAny>,
+        on_error: Py<PyAny>,
+        state: Option<Py<PyAny>>,
+        root_path: String,
+    ) -> PyResult<()> {
+        let parts = Parts { app, event_loop: r#loop, on_error, state, root_path };
+        let application = Arc::new(Application::new(py, parts, &self.options, self.engine.answers())?);
+        {
+            let mut current = self.application();
+            if current.is_some() {
+                return Err(PyRuntimeError::new_err("the node has been started already"));
+            }
+            *current = Some(application);
+        }
+        Ok(self.engine.start(self.bridge.clone())?)
+    }
+
+    fn fileno(&self) -> RawFd {
+        self.bridge.ring.fileno()
+    }
+
+    fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, me) = (slf.py(), slf.get());
+        let application = me.application().clone();
+        let Some(application) = application else {
+            me.bridge.ring.drain(BATCH_ITEMS, drop);
+            return Ok(());
+        };
+        let mut interrupt = Ok(());
+        let mut requests = 0;
+        application.outbox.begin_batch();
+        me.bridge.ring.drain(BATCH_ITEMS, |item| {
+            requests += usize::from(matches!(item, Item::Request(_)));
+            if let Err(error) = application.deliver(py, item) {
+                interrupt = Err(error);
+            }
+            if requests % FLUSH_EVERY == FLUSH_EVERY - 1 {
+                application.outbox.flush();
+            }
+        });
+        if application.runs_later() {
+            // The tasks of this batch have been made and not run: its end is after them.
+            application.call_soon(py, &slf.getattr(intern!(py, "_end_batch"))?)?;
+        } else {
+            application.outbox.end_batch();
+        }
+        interrupt
+    }
+
+    /// Wake the engine for the answers of a batch whose tasks ran after `drain`.
+    fn _end_batch(&self) {
+        let application = self.application().clone();
+        if let Some(application) = application {
+            application.outbox.end_batch();
+        }
+    }
+
+    fn changed(&self, tags: Vec<String>) -> PyResult<String> {
+        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+        self.engine.changed(&tags).map_err(PyValueError::new_err)
+    }
+
+    fn position(&self) -> String {
+        self.engine.position()
+    }
+
+    fn stats(&self) -> String {
+        self.engine.stats()
+    }
+
+    fn shutdown(&self, py: Python<'_>, done: Py<PyAny>) -> PyResult<()> {
+        let application = self.application().clone();
+        let Some(application) = application else {
+            return done.call0(py).map(drop);
+        };
+        if !application.when_done(done) {
+            self.bridge.push(Item::Hurry);
+        }
+        let bridge = self.bridge.clone();
+        py.detach(|| self.engine.shutdown(Box::new(move || bridge.push(Item::Ended))));
+        Ok(())
+    }
+
+    fn join(&self, py: Python<'_>) {
+        py.detach(|| self.engine.join());
+        let application = self.application().take();
+        drop(application);
+    }
+}

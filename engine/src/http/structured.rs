@@ -1,0 +1,218 @@
+//! Structured fields (RFC 9651), as much as `Cache-Groups` and `Cache-Group-Invalidation` (RFC 9875) need: lists of
+//! strings.
+//!
+//! Parameters are checked and ignored. One mistake, and the whole field counts as not there (RFC 9651 §4.2), so that no
+//! two readers make different lists of it.
+
+/// The strings of a list in all of a field's lines; no lines are an empty list; `None` if it is malformed or has a
+/// member that is not a string.
+pub fn sf_strings<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<String>> {
+    let text = values.into_iter().collect::<Vec<_>>().join(&b","[..]);
+    let mut rest = Rest(&text);
+    let mut strings = Vec::new();
+    rest.skip(b" ");
+    while !rest.0.is_empty() {
+        strings.push(rest.string()?);
+        rest.parameters()?;
+        rest.skip(b" \t");
+        if rest.0.is_empty() {
+            break;
+        }
+        rest.take(b',')?;
+        rest.skip(b" \t");
+        if rest.0.is_empty() {
+            return None;
+        }
+    }
+    Some(strings)
+}
+
+/// Append a list of these strings. `false`, and nothing appended, if one has a character other than printable ASCII,
+/// which such a string cannot hold (RFC 9651 §4.1.6).
+pub fn write_sf_strings<S: AsRef<str>>(out: &mut Vec<u8>, strings: impl IntoIterator<Item = S>) -> bool {
+    let start = out.len();
+    for string in strings {
+        if out.len() > start {
+            out.extend_from_slice(b", ");
+        }
+        out.push(b'"');
+        for byte in string.as_ref().bytes() {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                b' '..=b'~' => out.push(byte),
+                _ => {
+                    out.truncate(start);
+                    return false;
+                }
+            }
+        }
+        out.push(b'"');
+    }
+    true
+}
+
+/// What is left to parse.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.next()? == byte).then_some(())
+    }
+
+    fn skip(&mut self, bytes: &[u8]) {
+        self.run(|b| bytes.contains(&b));
+    }
+
+    /// As many bytes as fit.
+    fn run(&mut self, fits: impl Fn(u8) -> bool) -> &'a [u8] {
+        let end = self.0.iter().position(|b| !fits(*b)).unwrap_or(self.0.len());
+        let (run, rest) = self.0.split_at(end);
+        self.0 = rest;
+        run
+    }
+
+    /// RFC 9651 §4.2.5.
+    fn string(&mut self) -> Option<String> {
+        self.take(b'"')?;
+        let mut string = String::new();
+        loop {
+            match self.next()? {
+                b'"' => return Some(string),
+                b'\\' => match self.next()? {
+                    byte @ (b'"' | b'\\') => string.push(byte as char),
+                    _ => return None,
+                },
+                byte @ b' '..=b'~' => string.push(byte as char),
+                _ => return None,
+            }
+        }
+    }
+
+    /// RFC 9651 §4.2.3.2.
+    fn parameters(&mut self) -> Option<()> {
+        while self.0.first() == Some(&b';') {
+            self.next();
+            self.skip(b" ");
+            if !matches!(self.next()?, b'a'..=b'z' | b'*') {
+                return None;
+            }
+            self.run(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'));
+            if self.0.first() == Some(&b'=') {
+                self.next();
+                self.bare_item()?;
+            }
+        }
+        Some(())
+    }
+
+    /// RFC 9651 §4.2.3.1; the value does not matter.
+    fn bare_item(&mut self) -> Option<()> {
+        match self.0.first()? {
+            b'"' => self.string().map(drop),
+            b'-' | b'0'..=b'9' => self.number(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'*' => {
+                self.run(|b| crate::http::response::is_token_byte(b) || matches!(b, b':' | b'/'));
+                Some(())
+            }
+            b':' => {
+                self.next();
+                self.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
+                self.take(b':')
+            }
+            b'?' => {
+                self.next();
+                matches!(self.next()?, b'0' | b'1').then_some(())
+            }
+            b'@' => {
+                self.next();
+                self.number()
+            }
+            b'%' => {
+                self.next();
+                self.take(b'"')?;
+                self.run(|b| matches!(b, b' '..=b'~') && b != b'"');
+                self.take(b'"')
+            }
+            _ => None,
+        }
+    }
+
+    /// RFC 9651 §4.2.4.
+    fn number(&mut self) -> Option<()> {
+        if self.0.first() == Some(&b'-') {
+            self.next();
+        }
+        let whole = self.run(|b| b.is_ascii_digit()).len();
+        if self.0.first() != Some(&b'.') {
+            return matches!(whole, 1..=15).then_some(());
+        }
+        self.next();
+        let fraction = self.run(|b| b.is_ascii_digit()).len();
+        (matches!(whole, 1..=12) && matches!(fraction, 1..=3)).then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_list_of_strings_is_read_strictly() {
+        for (values, strings) in [
+            (&[][..], Some(&[][..])),
+            (&[""], Some(&[])),
+            (&["  "], Some(&[])),
+            (&[r#""a""#], Some(&["a"])),
+            (&[r#" "a" , "b\"\\" "#, r#""c""#], Some(&["a", "b\"\\", "c"])),
+            (&[r#""a";x;y=1;z="q;";t=tok/x;b=:YQ==:;n=-1.5;d=@7;u=%"%c3%a9";o=?0, "b""#], Some(&["a", "b"])),
+            (&[r#""""#], Some(&[""])),
+            (&["a"], None),
+            (&[r#"("a")"#], None),
+            (&[r#""a","#], None),
+            (&[r#""a",,"b""#], None),
+            (&[r#""a" "b""#], None),
+            (&[r#""a"#], None),
+            (&[r#""\a""#], None),
+            (&["\"é\""], None),
+            (&[r#""a";"#], None),
+            (&[r#""a";X"#], None),
+            (&[r#""a";x=1."#], None),
+            (&["1"], None),
+        ] {
+            let read = sf_strings(values.iter().map(|v: &&str| v.as_bytes()));
+            assert_eq!(
+                read.as_deref(),
+                strings.map(|s| s.iter().map(|s| s.to_string()).collect::<Vec<_>>()).as_deref(),
+                "{values:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_string_that_is_not_ascii_is_not_written() {
+        let mut out = b"x".to_vec();
+        assert!(!write_sf_strings(&mut out, ["a", "é"]));
+        assert_eq!(out, b"x");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(strings in prop::collection::vec("[ -~]{0,8}", 0..5)) {
+            let mut out = vec![];
+            prop_assert!(write_sf_strings(&mut out, &strings));
+            prop_assert_eq!(sf_strings([&out[..]]), Some(strings));
+        }
+
+        #[test]
+        fn no_value_makes_it_panic(value in prop::collection::vec(any::<u8>(), 0..64)) {
+            sf_strings([&value[..]]);
+        }
+    }
+}

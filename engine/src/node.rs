@@ -1,0 +1,195 @@
+//! A node: its shards, what they share, and what its host can ask of it.
+use crate::app::{Address, Answers, App};
+use crate::dialect::freshwire::Dialect;
+use crate::http::forwarded::TrustedProxies;
+use crate::http::head::{HeadLimits, MAX_FIELDS};
+use crate::http::host::HostRules;
+use crate::http::origin::OriginRules;
+use crate::hub::{Hub, Inlet};
+use crate::limits::Options;
+use crate::metrics::Metrics;
+use crate::net::inbox::Inbox;
+use crate::net::sys;
+use crate::resource::layer::Resources;
+use crate::resource::position::Epoch;
+use crate::resource::tags::TagHash;
+use crate::shard::Shard;
+use crate::shard::shared::{Command, Door, Inboxes, Shared};
+pub use crate::shard::shared::{Listener, Role};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+
+/// Descriptors left for files, the application's own connections and the like.
+const RESERVED_DESCRIPTORS: usize = 128;
+
+/// One node.
+pub struct Node {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Node {
+    /// Take over listeners; nothing runs yet. An error says which option is wrong, or which combination not safe.
+    pub fn new(options: Options, listeners: Vec<Listener>) -> Result<Self, String> {
+        if options.max_fields > MAX_FIELDS {
+            return Err(format!("max_fields is at most {MAX_FIELDS}"));
+        }
+        if options.max_head_bytes > 60 * 1024 || options.max_target_bytes > options.max_head_bytes {
+            return Err("max_head_bytes is at most 61440, and max_target_bytes at most max_head_bytes".into());
+        }
+        if !(options.prefix.starts_with('/') && options.prefix.ends_with('/') && options.prefix.len() > 2) {
+            return Err("prefix begins and ends with a slash".into());
+        }
+        let doors: Vec<Door> =
+            listeners.into_iter().map(|listener| door(listener, &options)).collect::<Result<_, String>>()?;
+        for door in &doors {
+            sys::tune_listener(door.fd.as_raw_fd(), (options.push_timeout_s * 1000.0) as u32);
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads =
+            if options.threads > 0 { options.threads } else { cores.saturating_sub(1).max(1) }.min(128);
+        let failed = |error: std::io::Error| error.to_string();
+        let inboxes = (0..threads)
+            .map(|_| Inbox::new().map(Arc::new).map_err(failed))
+            .collect::<Result<Vec<_>, _>>()?;
+        let hub = Arc::new(Hub::new(inboxes.iter().map(|inbox| inbox.clone() as Arc<dyn Inlet>).collect()));
+        let inboxes = Arc::new(Inboxes(inboxes));
+        let metrics = Arc::new(Metrics::default());
+        let mut salt_key = [0; 32];
+        getrandom::fill(&mut salt_key).map_err(|error| error.to_string())?;
+        let resources = Resources::new(
+            &options,
+            Epoch::random(),
+            salt_key,
+            hub.clone(),
+            inboxes.clone(),
+            Arc::new(Dialect),
+            metrics.clone(),
+        );
+        let available = sys::descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(1);
+        let max_connections =
+            if options.max_connections > 0 { options.max_connections.min(available) } else { available };
+        let shared = Arc::new(Shared {
+            head_limits: HeadLimits {
+                bytes: options.max_head_bytes,
+                fields: options.max_fields,
+                target: options.max_target_bytes,
+            },
+            origins: OriginRules::new(&options.allow_origins)?,
+            proxies: TrustedProxies::new(&options.trusted_proxies)?,
+            doors,
+            loads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+            inboxes,
+            hub,
+            resources,
+            metrics,
+            app: OnceLock::new(),
+            in_application: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            max_connections,
+            by_address: Mutex::default(),
+            ended: Default::default(),
+            on_end: Mutex::default(),
+            options,
+        });
+        Ok(Self { shared, threads: Mutex::default() })
+    }
+
+    /// Start the threads and accept connections.
+    pub fn start(&self, app: Arc<dyn App>) -> std::io::Result<()> {
+        let _ = self.shared.app.set(app);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in 0..self.shared.inboxes.0.len() as u8 {
+            let mut seed = [0; 8];
+            getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
+            let shard = Shard::new(id, self.shared.clone(), u64::from_ne_bytes(seed) | 1)?;
+            let thread = std::thread::Builder::new().name(format!("freshwire-{id}")).spawn(move || {
+                sys::block_signals();
+                shard.run();
+            })?;
+            threads.push(thread);
+        }
+        Ok(())
+    }
+
+    /// Where the application leaves its answers.
+    pub fn answers(&self) -> Arc<dyn Answers> {
+        self.shared.inboxes.clone()
+    }
+
+    /// Record that these tags changed; the position of the change.
+    pub fn changed(&self, tags: &[&str]) -> Result<String, String> {
+        let resources = &self.shared.resources;
+        let tags = resources.check(tags.iter().copied()).map_err(|error| error.to_string())?;
+        if tags.is_empty() {
+            return Err("a change names at least one tag".into());
+        }
+        let offset = resources.changed(&tags.iter().map(|tag| TagHash::of(tag)).collect::<Vec<_>>());
+        Ok(resources.position(offset).to_string())
+    }
+
+    /// Check the tags of a response against the limits.
+    pub fn check_tags(&self, tags: &[&str]) -> Result<(), String> {
+        self.shared.resources.check(tags.iter().copied()).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// The newest position.
+    pub fn position(&self) -> String {
+        self.shared.resources.position(self.shared.resources.log.head()).to_string()
+    }
+
+    /// The figures as a JSON object.
+    pub fn stats(&self) -> String {
+        self.shared.metrics.json(&self.position())
+    }
+
+    /// Stop accepting, end push sessions one by one, finish requests, then end; `done` is called by the last shard.
+    /// A second call ends at once.
+    pub fn shutdown(&self, done: Box<dyn FnOnce() + Send>) {
+        if self.shared.draining.swap(true, SeqCst) {
+            return self.shared.inboxes.0.iter().for_each(|inbox| inbox.push(Command::Stop));
+        }
+        *self.shared.on_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        let over_ms = (self.shared.options.drain_timeout_s * 1000.0) as u64;
+        self.shared.inboxes.0.iter().for_each(|inbox| inbox.push(Command::Drain(over_ms)));
+    }
+
+    /// Wait for the threads to end.
+    pub fn join(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A listener as the shards need it. What can be reached from elsewhere must say which hosts it answers to.
+fn door(listener: Listener, options: &Options) -> Result<Door, String> {
+    let Listener { fd, role, address } = listener;
+    let (address, hosts) = if let Some(path) = address.strip_prefix("unix:") {
+        // Nobody's browser gets here; what stands in front has its own names.
+        let any = ["*".to_owned()];
+        let names = if options.allow_hosts.is_empty() || role == Role::Admin {
+            &any[..]
+        } else {
+            &options.allow_hosts
+        };
+        (Address::Unix(Some(path.into())), HostRules::new(names, false)?)
+    } else {
+        let socket: SocketAddr = address.parse().map_err(|_| format!("{address:?} is no address"))?;
+        if role == Role::Admin {
+            return Err(format!("the admin listener {address} must be a Unix socket"));
+        }
+        let loopback = socket.ip().is_loopback();
+        if !loopback && options.allow_hosts.is_empty() {
+            return Err(format!(
+                "{address} can be reached from other machines: say which hosts it answers to (allow_hosts), or `*` for any"
+            ));
+        }
+        (Address::Ip(socket), HostRules::new(&options.allow_hosts, loopback)?)
+    };
+    Ok(Door { fd, role, address, hosts })
+}

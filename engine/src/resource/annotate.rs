@@ -1,0 +1,141 @@
+//! The fields that Freshwire adds to a response: `etag`, `fresh-position`, `cache-groups`, `age`, `cache-status`.
+//!
+//! Each function appends one line. They are not kept in a representation, because they differ from one response to the
+//! next or because the application's own line was replaced.
+//! Called by whoever writes the head of a response.
+use super::position::Salted;
+use super::representation::Representation;
+use crate::http::fields::Fields;
+use crate::http::lists::write_sf_strings;
+
+/// The name this cache has in `cache-status`.
+const CACHE: &str = "freshwire";
+
+/// `etag`.
+pub fn etag(fields: &mut Fields, rep: &Representation) {
+    fields.push("etag", &*rep.etag);
+}
+
+/// `fresh-position`: the position from which the client can watch what it was given.
+pub fn fresh_position(fields: &mut Fields, position: Salted) {
+    fields.push("fresh-position", position.to_string());
+}
+
+/// `cache-groups` (RFC 9875 §2). A tag that is not ASCII cannot be said in this field.
+pub fn groups(fields: &mut Fields, groups: &[Box<str>]) {
+    let sayable = groups.iter().filter(|group| group.bytes().all(|b| (b' '..=b'~').contains(&b)));
+    let mut list = vec![];
+    if write_sf_strings(&mut list, sayable) && !list.is_empty() {
+        fields.push("cache-groups", list);
+    }
+}
+
+/// The application's fields of a representation, and ours that do not depend on the request.
+pub fn fields(rep: &Representation) -> Fields {
+    let mut fields = rep.fields.clone();
+    etag(&mut fields, rep);
+    groups(&mut fields, &rep.groups);
+    fresh_position(&mut fields, rep.id());
+    fields
+}
+
+/// `age` (RFC 9111 §5.1), for a response that was not just made.
+pub fn age(fields: &mut Fields, rep: &Representation, now_ms: u64) {
+    let resident_s = now_ms.saturating_sub(rep.created_ms) / 1000;
+    fields.push("age", itoa::Buffer::new().format(rep.initial_age_s.saturating_add(resident_s)));
+}
+
+/// Why a request went on to the application (RFC 9211 §2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// This cache does not handle such requests.
+    Bypass,
+    /// The request's method.
+    Method,
+    /// Nothing was kept for the resource.
+    UriMiss,
+    /// Nothing was kept that the request selects.
+    VaryMiss,
+    /// Either of these.
+    Miss,
+    /// What was kept is not fresh.
+    Stale,
+    /// The request asked for it.
+    Request,
+}
+
+impl Forward {
+    fn token(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+            Self::Request => "request",
+        }
+    }
+}
+
+/// How this cache handled a request (RFC 9211).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// Answered from a copy.
+    Hit,
+    /// Forwarded, and the answer not kept.
+    Forwarded(Forward),
+    /// Forwarded, and the answer kept.
+    Stored(Forward),
+    /// Answered with what an earlier request had been forwarded for.
+    Collapsed(Forward),
+}
+
+impl CacheStatus {
+    /// In one word, for the access log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Forwarded(why) => why.token(),
+            Self::Stored(_) => "stored",
+            Self::Collapsed(_) => "collapsed",
+        }
+    }
+}
+
+/// `cache-status`, after those of the caches nearer to the application.
+pub fn cache_status(fields: &mut Fields, status: CacheStatus) {
+    let value = match status {
+        CacheStatus::Hit => format!("{CACHE}; hit"),
+        CacheStatus::Forwarded(why) => format!("{CACHE}; fwd={}", why.token()),
+        CacheStatus::Stored(why) => format!("{CACHE}; fwd={}; stored", why.token()),
+        CacheStatus::Collapsed(why) => format!("{CACHE}; fwd={}; collapsed", why.token()),
+    };
+    fields.push("cache-status", value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_how_the_cache_handled_a_request_in_the_words_of_rfc_9211() {
+        let mut fields = Fields::default();
+        for status in [
+            CacheStatus::Hit,
+            CacheStatus::Forwarded(Forward::Bypass),
+            CacheStatus::Stored(Forward::Miss),
+            CacheStatus::Collapsed(Forward::Stale),
+        ] {
+            cache_status(&mut fields, status);
+        }
+        let lines: Vec<_> = fields.all("cache-status").map(|v| str::from_utf8(v).unwrap()).collect();
+        let expected = [
+            "freshwire; hit",
+            "freshwire; fwd=bypass",
+            "freshwire; fwd=miss; stored",
+            "freshwire; fwd=stale; collapsed",
+        ];
+        assert_eq!(lines, expected);
+    }
+}

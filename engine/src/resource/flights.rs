@@ -1,0 +1,45 @@
+//! Single flight: of those who miss the same thing at the same time, one asks the application and the others wait.
+use hashbrown::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Who waits: a shard and the packed key of a connection there.
+pub type Waiter = (u8, u64);
+
+/// Reads under way, by what they read.
+#[derive(Default)]
+pub struct Flights {
+    by_key: Mutex<HashMap<Box<str>, Vec<Waiter>>>,
+}
+
+impl Flights {
+    /// Take the lead (true), or wait for whoever has it.
+    pub fn board(&self, key: &str, waiter: Waiter) -> bool {
+        let mut flights = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waiters) = flights.get_mut(key) {
+            waiters.push(waiter);
+            return false;
+        }
+        flights.insert(key.into(), vec![]);
+        true
+    }
+
+    /// The leader has an answer, or never will: who waited for it.
+    pub fn land(&self, key: &str) -> Vec<Waiter> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_leads_and_the_others_are_named_when_it_lands() {
+        let flights = Flights::default();
+        assert!(flights.board("a", (0, 1)));
+        assert!(!flights.board("a", (1, 2)));
+        assert!(flights.board("b", (0, 3)));
+        assert_eq!(flights.land("a"), [(1, 2)]);
+        assert!(flights.board("a", (1, 2)));
+    }
+}

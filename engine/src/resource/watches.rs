@@ -1,0 +1,451 @@
+//! Watched variants: which there are, what their newest representation is, and when they must be read again.
+//!
+//! A variant is read again exactly when a cache would have to: one of its tags changed after it was read, or its
+//! lifetime ended. One read of a variant runs at a time, however many changes there are; a change that comes during a
+//! read makes one more read after it, so the last state always arrives. A read that failed is tried again later.
+//!
+//! Pure state under one lock: who reads, and who is told, is the shards' business ([`Reader`], [`Hub`]).
+use super::flights::Waiter;
+use super::key::{ResourceKey, VariantKey};
+use super::representation::Representation;
+use super::tags::TagHash;
+use crate::hub::{Encode, Hub, TopicId};
+use hashbrown::{HashMap, HashSet};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// How to read a variant again.
+#[derive(Debug)]
+pub struct Source {
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// Path and query.
+    pub target: Box<str>,
+    /// The canonical request: nothing of any client's but what `Vary` and, for a private variant, the credentials name.
+    pub fields: crate::http::fields::Fields,
+    /// The listener through which it was first asked for (says what the application sees as its own address).
+    pub listener: u8,
+}
+
+/// Who is told to read a variant again: the shard it lives on.
+pub trait Reader: Send + Sync {
+    /// Read this variant now.
+    fn read_again(&self, home: u8, topic: TopicId);
+    /// The read that this one waited for is over; `alone`: it was of no use.
+    fn landed(&self, waiter: Waiter, alone: bool);
+}
+
+/// What watchers are told.
+pub trait Notices: Send + Sync {
+    /// The resource has this representation now.
+    fn representation(&self, representation: Arc<Representation>) -> Arc<dyn Encode>;
+    /// The answer has become this one: the watch is over.
+    fn gone(&self, status: u16, detail: &str) -> Arc<dyn Encode>;
+    /// The watch must be opened anew: what it stood for is chosen differently now.
+    fn reset(&self) -> Arc<dyn Encode>;
+}
+
+/// How a read ended.
+pub enum Outcome {
+    /// A representation of the same variant.
+    Read(Box<Representation>),
+    /// 401, 403, 404, 410, or another answer that is no representation.
+    Gone(u16, String),
+    /// The answer is of another variant now (shared or private, other `Vary`).
+    Reset,
+    /// 5xx, a timeout, an abort.
+    Failed,
+}
+
+/// What the home shard does after a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing, until `expires_at_ms` if that is given.
+    Rest(Option<u64>),
+    /// Read again now.
+    Again,
+    /// Read again after a pause: this many reads have failed in a row.
+    Pause(u32),
+    /// The watch is over.
+    Over,
+}
+
+/// A subscription to a watched variant.
+pub struct Opened {
+    /// What to subscribe to.
+    pub topic: TopicId,
+    /// The version that `current` is.
+    pub version: u64,
+    /// The newest representation.
+    pub current: Arc<Representation>,
+    /// The watch is new here: arm its lifetime.
+    pub created: bool,
+}
+
+struct Watch {
+    key: VariantKey,
+    source: Arc<Source>,
+    /// The shard that reads it.
+    home: u8,
+    current: Arc<Representation>,
+    /// Position of the newest read that succeeded.
+    read_at: u64,
+    /// Offset of the newest change that concerns it.
+    needed: u64,
+    /// When the oldest change that no read has reflected was announced.
+    announced: Option<Instant>,
+    reading: bool,
+    failures: u32,
+    watchers: u32,
+    /// Who waits for the read under way.
+    waiters: Vec<Waiter>,
+}
+
+/// What is remembered of a variant that is no longer watched, so that a watcher that comes back hears nothing if
+/// nothing changed.
+struct Ghost {
+    etag: Box<str>,
+    since: u64,
+}
+
+const MAX_GHOSTS: usize = 16 * 1024;
+
+#[derive(Default)]
+struct State {
+    watches: HashMap<TopicId, Watch>,
+    by_key: HashMap<VariantKey, TopicId>,
+    by_tag: HashMap<TagHash, HashSet<TopicId>>,
+    /// By what a resource's variants are chosen, and how many of them are watched.
+    vary: HashMap<ResourceKey, Varied>,
+    ghosts: HashMap<VariantKey, Ghost>,
+    ghost_order: VecDeque<VariantKey>,
+    /// How many ghosts a resource has.
+    ghost_resources: HashMap<ResourceKey, usize>,
+}
+
+impl State {
+    fn haunt(&mut self, key: VariantKey, ghost: Ghost) {
+        if self.ghosts.insert(key.clone(), ghost).is_none() {
+            *self.ghost_resources.entry(key.resource.clone()).or_default() += 1;
+            self.ghost_order.push_back(key);
+        }
+        while self.ghost_order.len() > MAX_GHOSTS {
+            if let Some(oldest) = self.ghost_order.pop_front() {
+                self.exorcise(&oldest);
+            }
+        }
+    }
+
+    fn exorcise(&mut self, key: &VariantKey) -> Option<Ghost> {
+        let ghost = self.ghosts.remove(key)?;
+        if let Some(count) = self.ghost_resources.get_mut(&key.resource) {
+            *count -= 1;
+            if *count == 0 {
+                self.ghost_resources.remove(&key.resource);
+            }
+        }
+        Some(ghost)
+    }
+}
+
+/// The names of the fields, and how many variants chosen by them are watched.
+type Varied = (Arc<[Box<str>]>, usize);
+
+/// All watched variants of a node.
+pub struct Watches {
+    state: Mutex<State>,
+    hub: Arc<Hub>,
+    reader: Arc<dyn Reader>,
+    notices: Arc<dyn Notices>,
+    max_watched: usize,
+}
+
+impl Watches {
+    /// None yet.
+    pub fn new(
+        hub: Arc<Hub>,
+        reader: Arc<dyn Reader>,
+        notices: Arc<dyn Notices>,
+        max_watched: usize,
+    ) -> Self {
+        Self { state: Mutex::default(), hub, reader, notices, max_watched }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many variants are watched.
+    pub fn len(&self) -> usize {
+        self.state().watches.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// By what the watched variants of a resource are chosen.
+    pub fn vary(&self, resource: &ResourceKey) -> Option<Arc<[Box<str>]>> {
+        self.state().vary.get(resource).map(|(vary, _)| vary.clone())
+    }
+
+    /// Whether the resource is watched, or was not long ago.
+    pub fn knows(&self, resource: &ResourceKey) -> bool {
+        let state = self.state();
+        state.vary.contains_key(resource)
+            || (!state.ghosts.is_empty() && state.ghost_resources.contains_key(resource))
+    }
+
+    /// A client was given this representation outside of a watch: whoever watches the variant gets it too, and if it
+    /// differs from what a watcher that left may have, that watcher no longer counts as up to date.
+    pub fn saw(&self, key: &VariantKey, read: &Representation) {
+        let mut state = self.state();
+        if let Some(&topic) = state.by_key.get(key) {
+            self.absorb(&mut state, topic, read.copy());
+        } else if state.ghosts.get(key).is_some_and(|ghost| ghost.etag != read.etag) {
+            state.exorcise(key);
+        }
+    }
+
+    /// The newest representation of a watched variant, under its key.
+    pub fn current(&self, topic: TopicId) -> Option<(VariantKey, Arc<Representation>)> {
+        self.state().watches.get(&topic).map(|watch| (watch.key.clone(), watch.current.clone()))
+    }
+
+    /// Wait for the read of a watched variant that is under way, or about to be; false if there is none. `reusing`: only
+    /// a representation that may be reused is of use.
+    pub fn await_read(&self, key: &VariantKey, waiter: Waiter, reusing: bool) -> bool {
+        let mut state = self.state();
+        let Some(topic) = state.by_key.get(key).copied() else { return false };
+        let Some(watch) = state.watches.get_mut(&topic) else { return false };
+        let coming = watch.reading || (watch.needed > watch.read_at && watch.failures == 0);
+        if !coming || (reusing && !watch.current.reusable) {
+            return false;
+        }
+        watch.waiters.push(waiter);
+        true
+    }
+
+    /// Join a watch that exists, if `fresh` says that its representation may be used.
+    pub fn join(
+        &self,
+        shard: u8,
+        key: &VariantKey,
+        fresh: impl FnOnce(&Representation) -> bool,
+    ) -> Option<Opened> {
+        let mut state = self.state();
+        let topic = *state.by_key.get(key)?;
+        let watch = state.watches.get_mut(&topic)?;
+        if !fresh(&watch.current) {
+            return None;
+        }
+        watch.watchers += 1;
+        let version = self.hub.join(topic, shard as usize);
+        Some(Opened { topic, version, current: watch.current.clone(), created: false })
+    }
+
+    /// Watch a variant that was just read. `changed` gives the newest change of the representation's tags: whatever
+    /// came during the read is seen either there or by [`Watches::changed`]. `None`: too many are watched.
+    pub fn open(
+        &self,
+        shard: u8,
+        key: &VariantKey,
+        vary: &[Box<str>],
+        source: Source,
+        mut read: Representation,
+        changed: impl FnOnce(&Representation) -> u64,
+    ) -> Option<Opened> {
+        let mut state = self.state();
+        if let Some(&topic) = state.by_key.get(key) {
+            self.absorb(&mut state, topic, read);
+            let watch = state.watches.get_mut(&topic)?;
+            watch.watchers += 1;
+            watch.needed = watch.needed.max(changed(&watch.current));
+            if watch.needed > watch.read_at && !watch.reading {
+                self.reader.read_again(watch.home, topic);
+            }
+            let version = self.hub.join(topic, shard as usize);
+            return Some(Opened { topic, version, current: watch.current.clone(), created: false });
+        }
+        if state.watches.len() >= self.max_watched {
+            return None;
+        }
+        if let Some(ghost) = state.exorcise(key)
+            && ghost.etag == read.etag
+            && !read.weak
+        {
+            read.since = ghost.since;
+        }
+        let topic = self.hub.create();
+        let current = Arc::new(read);
+        let watch = Watch {
+            key: key.clone(),
+            source: Arc::new(source),
+            home: shard,
+            read_at: current.position.offset,
+            needed: changed(&current),
+            current: current.clone(),
+            announced: None,
+            reading: false,
+            failures: 0,
+            watchers: 1,
+            waiters: vec![],
+        };
+        if watch.needed > watch.read_at {
+            self.reader.read_again(shard, topic);
+        }
+        for tag in &current.tags {
+            state.by_tag.entry(*tag).or_default().insert(topic);
+        }
+        state.watches.insert(topic, watch);
+        let entry = state.vary.entry(key.resource.clone()).or_insert_with(|| (vary.into(), 0));
+        if *entry.0 != *vary {
+            entry.0 = vary.into();
+        }
+        entry.1 += 1;
+        state.by_key.insert(key.clone(), topic);
+        self.hub.publish(topic, false, None, self.notices.representation(current.clone()));
+        let version = self.hub.join(topic, shard as usize);
+        Some(Opened { topic, version, current, created: true })
+    }
+
+    /// A watcher has gone. The key of the variant if it was the last one.
+    pub fn leave(&self, shard: u8, topic: TopicId) -> Option<VariantKey> {
+        self.hub.leave(topic, shard as usize);
+        let mut state = self.state();
+        let watch = state.watches.get_mut(&topic)?;
+        watch.watchers -= 1;
+        if watch.watchers > 0 {
+            return None;
+        }
+        let watch = self.remove(&mut state, topic)?;
+        let ghost = Ghost { etag: watch.current.etag.clone(), since: watch.current.since };
+        state.haunt(watch.key.clone(), ghost);
+        Some(watch.key)
+    }
+
+    /// These tags changed at `offset`: see that whatever depends on them is read again.
+    pub fn changed(&self, tags: &[TagHash], offset: u64, now: Instant) {
+        let mut state = self.state();
+        let State { watches, by_tag, .. } = &mut *state;
+        for topic in tags.iter().filter_map(|tag| by_tag.get(tag)).flatten() {
+            let Some(watch) = watches.get_mut(topic) else { continue };
+            if watch.needed >= offset {
+                continue;
+            }
+            let asked = watch.needed > watch.read_at;
+            watch.needed = offset;
+            watch.announced.get_or_insert(now);
+            if !asked && !watch.reading {
+                self.reader.read_again(watch.home, *topic);
+            }
+        }
+    }
+
+    /// Whether a watched variant's lifetime has ended.
+    pub fn is_expired(&self, topic: TopicId, now_ms: u64) -> bool {
+        let state = self.state();
+        let expires = state.watches.get(&topic).and_then(|watch| watch.current.expires_at_ms);
+        expires.is_some_and(|at| at <= now_ms)
+    }
+
+    /// The home shard begins a read: how. `None`: one is under way, or the watch has gone.
+    pub fn begin_read(&self, topic: TopicId) -> Option<Arc<Source>> {
+        let mut state = self.state();
+        let watch = state.watches.get_mut(&topic)?;
+        if std::mem::replace(&mut watch.reading, true) {
+            return None;
+        }
+        Some(watch.source.clone())
+    }
+
+    /// A read that began at `position` has ended: tell the watchers if the representation differs, and say what is next.
+    pub fn end_read(&self, topic: TopicId, outcome: Outcome) -> Next {
+        let mut state = self.state();
+        let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
+        watch.reading = false;
+        let alone = matches!(outcome, Outcome::Failed);
+        watch.waiters.drain(..).for_each(|waiter| self.reader.landed(waiter, alone));
+        let (payload, announced) = match outcome {
+            Outcome::Failed => {
+                watch.failures = watch.failures.saturating_add(1);
+                return Next::Pause(watch.failures);
+            }
+            Outcome::Read(read) => {
+                watch.failures = 0;
+                self.absorb(&mut state, topic, *read);
+                let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
+                return if watch.needed > watch.read_at {
+                    Next::Again
+                } else {
+                    Next::Rest(watch.current.expires_at_ms)
+                };
+            }
+            Outcome::Gone(status, detail) => (self.notices.gone(status, &detail), watch.announced),
+            Outcome::Reset => (self.notices.reset(), watch.announced),
+        };
+        self.hub.publish(topic, true, announced, payload);
+        // Its watchers leave one by one, and find it gone.
+        self.remove(&mut state, topic);
+        Next::Over
+    }
+
+    /// Take a newer read of a watched variant: what differs is published, what does not only moves the position.
+    fn absorb(&self, state: &mut State, topic: TopicId, mut read: Representation) {
+        let Some(watch) = state.watches.get_mut(&topic) else { return };
+        if read.position.offset <= watch.read_at {
+            return;
+        }
+        watch.read_at = read.position.offset;
+        let announced = if watch.needed <= watch.read_at { watch.announced.take() } else { watch.announced };
+        let same = read.same_as(&watch.current);
+        if same {
+            read.since = watch.current.since;
+        }
+        let before = std::mem::replace(&mut watch.current, Arc::new(read));
+        let current = watch.current.clone();
+        if before.tags != current.tags {
+            self.index(&mut state.by_tag, topic, &before.tags, &current.tags);
+        }
+        if !same {
+            self.hub.publish(topic, false, announced, self.notices.representation(current));
+        }
+    }
+
+    fn index(
+        &self,
+        by_tag: &mut HashMap<TagHash, HashSet<TopicId>>,
+        topic: TopicId,
+        before: &[TagHash],
+        after: &[TagHash],
+    ) {
+        for tag in before {
+            if let Some(topics) = by_tag.get_mut(tag) {
+                topics.remove(&topic);
+                if topics.is_empty() {
+                    by_tag.remove(tag);
+                }
+            }
+        }
+        for tag in after {
+            by_tag.entry(*tag).or_default().insert(topic);
+        }
+    }
+
+    fn remove(&self, state: &mut State, topic: TopicId) -> Option<Watch> {
+        let watch = state.watches.remove(&topic)?;
+        watch.waiters.iter().for_each(|waiter| self.reader.landed(*waiter, false));
+        state.by_key.remove(&watch.key);
+        if let Some(entry) = state.vary.get_mut(&watch.key.resource) {
+            entry.1 -= 1;
+            if entry.1 == 0 {
+                state.vary.remove(&watch.key.resource);
+            }
+        }
+        self.index(&mut state.by_tag, topic, &watch.current.tags, &[]);
+        self.hub.retire(topic);
+        Some(watch)
+    }
+}

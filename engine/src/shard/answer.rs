@@ -1,0 +1,481 @@
+//! The application's answers on their way to a client: passed on as they come, kept for others where they may be.
+use super::Shard;
+use super::conn::{After, State};
+use super::exchange::{Exchange, Gathering, Purpose};
+use super::get::forwarded;
+use super::work::{Intent, Sending};
+use crate::app::{Answer, ExchangeId, ResponseHead};
+use crate::http::fields::Fields;
+use crate::http::lists::{cache_control, sf_strings};
+use crate::http::path::normalise;
+use crate::http::refusal::Refusal;
+use crate::http::response::{
+    self, BodyFraming, CONTINUE, LAST_CHUNK, write_chunk, write_head, write_trailers,
+};
+use crate::net::slab::Key;
+use crate::resource::annotate::{self, CacheStatus, Forward};
+use crate::resource::invalidation::invalidated;
+use crate::resource::key::{Audience, Selectors, VariantKey, Vary};
+use crate::resource::policy::{Decision, Seen, Sharing, decide};
+use crate::resource::representation::Representation;
+use crate::resource::tags::{TagHash, uri_tag};
+use crate::transport::websocket::close;
+use bytes::Bytes;
+use std::sync::Arc;
+
+impl Shard {
+    /// The application says something.
+    pub(super) fn answer(&mut self, id: ExchangeId, answer: Answer) {
+        let exchange = Key { slot: id.slot(), generation: id.generation() };
+        match self.exchanges.get(exchange).map(|exchange| exchange.purpose.clone()) {
+            Some(Purpose::Client(key)) => self.answer_client(key, exchange, answer),
+            Some(Purpose::Watchers(..)) => self.answer_watchers(exchange, answer),
+            None => {}
+        }
+    }
+
+    fn answer_client(&mut self, key: Key, exchange: Key, answer: Answer) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(work) = conn.work.as_deref_mut() else { return };
+        match answer {
+            Answer::EarlyHints(fields) => {
+                if work.sending == Sending::Nothing && work.minor > 0 && matches!(work.intent, Intent::Once) {
+                    let mut out = vec![];
+                    response::write_interim(&mut out, 103, &fields);
+                    self.write(key, &out);
+                }
+            }
+            Answer::Start { head, body, more } => {
+                self.begun(exchange);
+                self.started(key, exchange, head, body, more);
+            }
+            Answer::Data { data, more } => self.continued(key, exchange, data, more, None),
+            Answer::Trailers(fields) => self.continued(key, exchange, Bytes::new(), false, Some(fields)),
+            Answer::Failed if conn.state == State::Socket => {
+                self.forget(exchange);
+                self.farewell(key, close::INTERNAL, "the application failed", close::INTERNAL, String::new());
+            }
+            Answer::Failed => {
+                self.forget(exchange);
+                if let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) {
+                    work.exchange = None;
+                }
+                self.fail(key, &Refusal::new(500, "application_failed", "the application failed"));
+            }
+            Answer::Want if matches!(work.intent, Intent::Application(_)) => self.want_message(key),
+            Answer::Want => {
+                work.wanted += 1;
+                if std::mem::take(&mut work.expects_continue)
+                    && work.sending == Sending::Nothing
+                    && work.body_bytes == 0
+                    && !self.write(key, CONTINUE)
+                {
+                    return;
+                }
+                self.want(key);
+            }
+            Answer::Accept { subprotocol, fields } => self.accept_socket(key, exchange, subprotocol, &fields),
+            Answer::Message(message) => self.send_message(key, message),
+            Answer::Close { code, reason } => self.close_socket(key, code, &reason),
+        }
+    }
+
+    /// The tags of a response: those given beside its head, and those in `cache-groups`. `None`: not all are good.
+    pub(super) fn groups_of(&self, head: &ResponseHead) -> Option<Vec<Box<str>>> {
+        if head.tags.is_empty() && head.fields.get("cache-groups").is_none() {
+            return Some(vec![]);
+        }
+        let listed = sf_strings(head.fields.all("cache-groups")).unwrap_or_default();
+        let all = head.tags.iter().map(|tag| &**tag).chain(listed.iter().map(String::as_str));
+        let checked = self.shared.resources.check(all);
+        if checked.is_err() {
+            self.shared.metrics.refused("tags");
+        }
+        checked.ok()
+    }
+
+    /// What may be done with a response to a GET, and its tags.
+    pub(super) fn judge(&self, head: &ResponseHead, credentials: bool) -> (Decision, Vec<Box<str>>) {
+        let groups = self.groups_of(head);
+        let said = cache_control(head.fields.all("cache-control"));
+        let mut decision = decide(&Seen {
+            method: "GET",
+            credentials,
+            head,
+            cache_control: &said,
+            tagged: groups.as_ref().is_some_and(|groups| !groups.is_empty()),
+            received_unix_s: self.unix_s,
+        });
+        if groups.is_none() {
+            (decision.storable, decision.reusable) = (false, false);
+        }
+        (decision, groups.unwrap_or_default())
+    }
+
+    fn started(&mut self, key: Key, exchange: Key, mut head: Box<ResponseHead>, body: Bytes, more: bool) {
+        let max_bytes = self.shared.options.max_representation_bytes;
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(work) = conn.work.as_deref_mut() else { return };
+        if matches!(work.intent, Intent::Application(_)) {
+            // A WebSocket that the application denies (ASGI's websocket.http.response) is a response like others.
+            work.intent = Intent::Once;
+            conn.keep_alive = false;
+            return self.pass(key, exchange, &head, vec![], None, body, more);
+        }
+        if !matches!(&*work.method, "GET" | "HEAD") {
+            self.write_invalidates(key, &head);
+            return self.pass(key, exchange, &head, vec![], None, body, more);
+        }
+        let (credentials, position, once, head_only) =
+            (work.credentials, work.position, matches!(work.intent, Intent::Once), &*work.method == "HEAD");
+        let (mut decision, groups) = self.judge(&head, credentials);
+        let too_large = body.len().max(head.content_length.unwrap_or(0) as usize) > max_bytes;
+        let newest = self.shared.resources.newest_change(&self.tags_of(key, &groups));
+        if newest > position && !groups.is_empty() {
+            late_fill(&mut head.fields);
+            decision.storable = false;
+        }
+        let watching = !once && decision.watchable && !too_large;
+        let keeping = once && decision.storable && !head_only && !too_large;
+        if !watching && !keeping {
+            self.land_alone(key, once && !matches!(decision.vary, Vary::Any) && !decision.storable);
+        }
+        if !once && !watching {
+            if too_large {
+                let detail =
+                    format!("a watched representation may have {max_bytes} bytes (max_representation_bytes)");
+                return self.fail_exchange(
+                    key,
+                    exchange,
+                    &Refusal::new(502, "representation_too_large", detail),
+                );
+            }
+            if let Some(conn) = self.conns.get_mut(key)
+                && let Some(work) = conn.work.as_deref_mut()
+                && matches!(work.intent, Intent::Socket(..))
+            {
+                if (200..300).contains(&head.status) {
+                    let detail = "what the application answers here cannot be watched";
+                    return self.fail_exchange(key, exchange, &Refusal::new(406, "not_watchable", detail));
+                }
+                conn.keep_alive = false;
+            }
+        }
+        let sharing = Some(decision.audience);
+        let gathering = Gathering { head, body: vec![], decision, groups };
+        if !more {
+            return self.whole(
+                key,
+                exchange,
+                Gathering { body: body.to_vec(), ..gathering },
+                watching,
+                keeping,
+            );
+        }
+        if watching {
+            self.took(key, body.len());
+            if let Some(exchange) = self.exchanges.get_mut(exchange) {
+                exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
+            }
+            return;
+        }
+        let Gathering { head, groups, .. } = &gathering;
+        let (head, groups) = (head.clone(), groups.clone());
+        if keeping && let Some(exchange) = self.exchanges.get_mut(exchange) {
+            exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
+        }
+        self.pass(key, exchange, &head, groups, sharing, body, more);
+    }
+
+    /// A whole answer to a GET is there: open the watch, or answer with it, and keep it if it may be kept.
+    fn whole(&mut self, key: Key, exchange: Key, gathering: Gathering, watching: bool, keeping: bool) {
+        let Some(Exchange { position, .. }) = self.forget(exchange) else { return };
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(work) = conn.work.as_deref_mut() else { return };
+        work.exchange = None;
+        let vary = gathering.decision.vary.clone();
+        let names = if let Vary::Names(names) = &vary { names.clone() } else { vec![] };
+        let audience = gathering.decision.audience_of(&work.fields);
+        let sharing = gathering.decision.audience;
+        let plain = !keeping && !watching;
+        let etaggable = gathering.head.status == 200
+            && gathering.head.fields.get("etag").is_none()
+            && !cache_control(gathering.head.fields.all("cache-control")).no_store;
+        if plain && !etaggable {
+            let Gathering { head, body, groups, .. } = gathering;
+            return self.pass(key, exchange, &head, groups, Some(sharing), body.into(), false);
+        }
+        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+        let Some(made) = self.make(work, gathering, position) else { return };
+        let flight = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()?.flight.take());
+        let mut out = vec![];
+        if watching {
+            self.watch(key, made, &names, audience, &mut out);
+        } else {
+            let made = Arc::new(made);
+            let why = if keeping { Forward::Miss } else { forwarded(Some(sharing)) };
+            let status = if keeping { CacheStatus::Stored(why) } else { CacheStatus::Forwarded(why) };
+            self.keep(key, &names, audience, &made, keeping);
+            self.serve(key, &made, status, &mut out);
+        }
+        if let Some(flight) = flight {
+            self.land(&flight, false);
+        }
+        self.write(key, &out);
+    }
+
+    /// Keep a representation for later GETs if it may be, and let the variant's watch know of it in any case: a client
+    /// has it now, under its position.
+    fn keep(
+        &self,
+        key: Key,
+        vary: &[Box<str>],
+        audience: Audience,
+        rep: &Arc<Representation>,
+        storable: bool,
+    ) {
+        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+        let Some(resource) = work.resource.clone() else { return };
+        let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };
+        let resources = &self.shared.resources;
+        resources.watches.saw(&variant, rep);
+        if storable {
+            resources.cache.insert(variant, vary, rep.clone());
+        }
+    }
+
+    /// Begin to pass a response on.
+    #[allow(clippy::too_many_arguments)]
+    fn pass(
+        &mut self,
+        key: Key,
+        exchange: Key,
+        head: &ResponseHead,
+        groups: Vec<Box<str>>,
+        sharing: Option<Sharing>,
+        body: Bytes,
+        more: bool,
+    ) {
+        let mut fields = self.passed_fields(head, &groups);
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(work) = conn.work.as_deref_mut() else { return };
+        let position = self.shared.resources.position(work.position);
+        annotate::fresh_position(&mut fields, position.salted(None));
+        let status = CacheStatus::Forwarded(forwarded(sharing));
+        annotate::cache_status(&mut fields, status);
+        let bodiless = head.status < 200 || matches!(head.status, 204 | 304);
+        let head_only = bodiless || &*work.method == "HEAD";
+        let known = if more { head.content_length } else { Some(body.len() as u64) };
+        let (framing, sending) = match known {
+            _ if head_only => {
+                if !bodiless && fields.get("content-length").is_none() && !more && !body.is_empty() {
+                    fields.push("content-length", body.len().to_string());
+                }
+                (BodyFraming::None, Sending::HeadOnly)
+            }
+            Some(length) => (BodyFraming::Length(length), Sending::Length),
+            None if work.minor > 0 => (BodyFraming::Chunked, Sending::Chunks),
+            None => {
+                conn.keep_alive = false;
+                (BodyFraming::Close, Sending::UntilClose)
+            }
+        };
+        if !work.body.done() {
+            // What is left of the request would be read as the next one.
+            conn.keep_alive = false;
+        }
+        (work.sending, work.status, work.cache) = (sending, head.status, status.word());
+        let mut out = Vec::with_capacity(body.len() + 512);
+        write_head(
+            &mut out,
+            work.minor,
+            head.status,
+            &fields,
+            framing,
+            conn.keep_alive,
+            self.date.at(self.unix_s),
+        );
+        self.append(key, &mut out, &body, more, None);
+        if !more {
+            self.forget(exchange);
+            self.complete(key);
+        }
+        self.write(key, &out);
+    }
+
+    /// More of a response.
+    fn continued(&mut self, key: Key, exchange: Key, data: Bytes, more: bool, trailers: Option<Fields>) {
+        let max_bytes = self.shared.options.max_representation_bytes;
+        let Some(entry) = self.exchanges.get_mut(exchange) else { return };
+        let mut too_large = false;
+        if let Some(gathering) = &mut entry.gathering {
+            gathering.body.extend_from_slice(&data);
+            too_large = gathering.body.len() > max_bytes;
+        }
+        let sending = self.conns.get(key).and_then(|conn| conn.work.as_deref()).map(|work| work.sending);
+        if sending == Some(Sending::Nothing) {
+            // A watch is about to open: nothing goes out before all of it is here.
+            self.took(key, data.len());
+            if too_large {
+                let detail =
+                    format!("a watched representation may have {max_bytes} bytes (max_representation_bytes)");
+                return self.fail_exchange(
+                    key,
+                    exchange,
+                    &Refusal::new(502, "representation_too_large", detail),
+                );
+            }
+            if !more
+                && let Some(gathering) = self.exchanges.get_mut(exchange).and_then(|e| e.gathering.take())
+            {
+                self.whole(key, exchange, gathering, true, false);
+            }
+            return;
+        }
+        if too_large && let Some(entry) = self.exchanges.get_mut(exchange) {
+            entry.gathering = None;
+            self.land_alone(key, true);
+        }
+        let mut out = Vec::with_capacity(data.len() + 16);
+        self.append(key, &mut out, &data, more, trailers.as_ref());
+        if !more {
+            if let Some(Exchange { gathering: Some(gathering), position, .. }) = self.forget(exchange)
+                && let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref())
+            {
+                let names =
+                    if let Vary::Names(names) = &gathering.decision.vary { names.clone() } else { vec![] };
+                let audience = gathering.decision.audience_of(&work.fields);
+                if let Some(made) = self.make(work, gathering, position) {
+                    self.keep(key, &names, audience, &Arc::new(made), true);
+                }
+            }
+            self.land_alone(key, false);
+            self.complete(key);
+        }
+        self.write(key, &out);
+    }
+
+    /// Frame a piece of the body for the wire.
+    fn append(&mut self, key: Key, out: &mut Vec<u8>, data: &[u8], more: bool, trailers: Option<&Fields>) {
+        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
+        work.owed += data.len();
+        work.sent_bytes += data.len() as u64;
+        match work.sending {
+            Sending::HeadOnly | Sending::Nothing => {}
+            Sending::Length | Sending::UntilClose => out.extend_from_slice(data),
+            Sending::Chunks => {
+                write_chunk(out, data);
+                match trailers {
+                    _ if more => {}
+                    Some(trailers) => write_trailers(out, trailers),
+                    None => out.extend_from_slice(LAST_CHUNK),
+                }
+            }
+        }
+    }
+
+    /// Bytes of the application's that were kept here instead of being sent.
+    fn took(&mut self, key: Key, bytes: usize) {
+        if let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) {
+            work.owed += bytes;
+        }
+        self.settle(key, bytes);
+    }
+
+    /// Let go of who waited for this request's answer; `alone`: it cannot be shared.
+    fn land_alone(&mut self, key: Key, alone: bool) {
+        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
+        let (flight, resource) = (work.flight.take(), work.resource.clone());
+        if alone
+            && matches!(work.intent, Intent::Once)
+            && let Some(resource) = &resource
+        {
+            self.shared.resources.cache.mark_uncacheable(resource);
+        }
+        if let Some(flight) = flight {
+            self.land(&flight, alone);
+        }
+    }
+
+    fn fail_exchange(&mut self, key: Key, exchange: Key, refusal: &Refusal) {
+        if let Some(gone) = self.forget(exchange) {
+            gone.flow.disconnected.store(true, std::sync::atomic::Ordering::SeqCst);
+            self.tell(exchange, crate::app::Event::Disconnect);
+        }
+        if let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) {
+            work.exchange = None;
+        }
+        self.fail(key, refusal);
+    }
+
+    /// What a GET's representation would depend on.
+    fn tags_of(&self, key: Key, groups: &[Box<str>]) -> Vec<TagHash> {
+        let resource = self.conns.get(key).and_then(|conn| conn.work.as_deref()?.resource.as_ref());
+        resource.map(uri_tag).into_iter().chain(groups.iter().map(|group| TagHash::of(group))).collect()
+    }
+
+    /// A successful unsafe request changes what it names, before its answer goes out (RFC 9111 §4.4, RFC 9875).
+    fn write_invalidates(&mut self, key: Key, head: &ResponseHead) {
+        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
+        let Some(resource) = &work.resource else { return };
+        let groups = sf_strings(head.fields.all("cache-group-invalidation")).unwrap_or_default();
+        let normalised = |path: &str| Some(normalise(path).into_owned());
+        let changed = invalidated(&work.method, resource, head.status, &head.fields, groups, normalised);
+        if changed.is_empty() {
+            return;
+        }
+        let groups = match self.shared.resources.check(changed.tags.iter().map(String::as_str)) {
+            Ok(groups) => groups,
+            Err(_) => {
+                self.shared.metrics.refused("tags");
+                vec![]
+            }
+        };
+        let tags: Vec<TagHash> = changed
+            .resources
+            .iter()
+            .map(uri_tag)
+            .chain(groups.iter().map(|group| TagHash::of(group)))
+            .collect();
+        work.position = self.shared.resources.changed(&tags);
+    }
+
+    /// The response is whole (what of it is unsent goes out later): the connection is free for the next request.
+    pub(super) fn complete(&mut self, key: Key) {
+        let now = self.wheel.now();
+        self.log(key);
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let work = conn.work.take();
+        if work.as_ref().is_some_and(|work| !work.body.done()) {
+            conn.keep_alive = false;
+        }
+        conn.keep_alive &= !self.draining;
+        (conn.state, conn.tick) = (State::Idle, now);
+        if conn.keep_alive {
+            self.again.push(key);
+        } else {
+            conn.after = After::Close;
+        }
+        if let Some(mut work) = work {
+            // An exchange that is over needs no farewell; a flight does.
+            if let Some(exchange) = work.exchange.take() {
+                self.forget(exchange);
+            }
+            if let Some(flight) = work.flight.take() {
+                self.land(&flight, false);
+            }
+        }
+    }
+}
+
+/// A response whose tags changed while it was made may be reused by nobody for long.
+fn late_fill(fields: &mut Fields) {
+    let said = cache_control(fields.all("cache-control"));
+    if said.max_age.is_some_and(|age| age > 1)
+        || said.s_maxage.is_some_and(|age| age > 1)
+        || fields.get("expires").is_some()
+    {
+        *fields = fields.without(|name| matches!(name, b"cache-control" | b"expires"));
+        fields.push("cache-control", "max-age=1");
+    }
+}

@@ -1,0 +1,246 @@
+//! A connection: a slab slot for its whole life.
+//!
+//! What an idle connection does not need is in a box that it does not have: unsent bytes, a partial request, a request
+//! in progress, a WebSocket's half-received message. SSE, WebSocket and long-poll are states of the same slot.
+use crate::app::Address;
+use crate::hub::Form;
+use crate::net::sys;
+use crate::shard::socket::Socket;
+use crate::shard::work::Work;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// Who is at the other end, in as few bytes as the common case needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// IPv4 address and port.
+    V4(Ipv4Addr, u16),
+    /// IPv6.
+    V6(Box<SocketAddr>),
+    /// A Unix socket.
+    Unix,
+}
+
+impl Peer {
+    /// From what `accept` says.
+    pub fn new(address: Option<SocketAddr>) -> Self {
+        match address {
+            Some(SocketAddr::V4(v4)) => Self::V4(*v4.ip(), v4.port()),
+            Some(v6) => Self::V6(Box::new(v6)),
+            None => Self::Unix,
+        }
+    }
+
+    /// As the application is told.
+    pub fn address(&self) -> Address {
+        match self {
+            Self::V4(ip, port) => Address::Ip(SocketAddr::from((*ip, *port))),
+            Self::V6(address) => Address::Ip(**address),
+            Self::Unix => Address::Unix(None),
+        }
+    }
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Between requests, or with part of a request's head.
+    Idle,
+    /// A request is with the application, or waits for somebody else's read; see `work`.
+    Busy,
+    /// An event stream of a watched resource.
+    Sse,
+    /// A WebSocket on a watched resource.
+    Watch,
+    /// A long-poll on a watched resource.
+    Poll,
+    /// A WebSocket of the application's.
+    Socket,
+    /// Our side is closed; what the peer still sends is thrown away for a moment, so that it can read what we said.
+    Linger,
+}
+
+/// What happens once everything unsent is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Stay,
+    /// The next request.
+    NextRequest,
+    /// Our side is closed.
+    Close,
+}
+
+/// Bytes that the kernel has not taken yet.
+pub enum Unsent {
+    /// The rest of what is shared with other connections.
+    Shared(Arc<[u8]>, usize),
+    /// Bytes of this connection alone.
+    Own(Vec<u8>, usize),
+}
+
+impl Unsent {
+    fn rest(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes, at) => &bytes[*at..],
+            Self::Own(bytes, at) => &bytes[*at..],
+        }
+    }
+}
+
+/// How a write went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrote {
+    /// The kernel has all of it.
+    All,
+    /// The rest is kept, and goes out when the peer reads.
+    Some,
+    /// The connection is dead.
+    Dead,
+}
+
+/// One connection.
+pub struct Conn {
+    /// The socket; ours to close.
+    pub fd: RawFd,
+    /// What it is doing.
+    pub state: State,
+    /// What happens when everything is sent.
+    pub after: After,
+    /// Nothing is written until the kernel says that it may.
+    pub blocked: bool,
+    /// A subscription may be behind its topic.
+    pub lagging: bool,
+    /// The request in hand lets the connection live on.
+    pub keep_alive: bool,
+    /// A request was read from it.
+    pub asked: bool,
+    /// The peer has ended its side.
+    pub half_closed: bool,
+    /// The WebSocket compresses; or the event stream is unchunked (HTTP/1.0).
+    pub variant_form: bool,
+    /// Index of the listener it came from.
+    pub listener: u8,
+    /// First subscription.
+    pub subscriptions: u32,
+    /// When it was last active, or (long-poll) when its wait ends; ticks.
+    pub tick: u32,
+    /// The tick of its valid entry in the wheel.
+    pub armed: u32,
+    /// The other end.
+    pub peer: Peer,
+    /// What the kernel has not taken.
+    pub unsent: Option<Box<Unsent>>,
+    /// Part of a request's head, or requests read too early.
+    pub input: Option<Box<Vec<u8>>>,
+    /// The request in hand.
+    pub work: Option<Box<Work>>,
+    /// What a WebSocket needs while it is being spoken to.
+    pub socket: Option<Box<Socket>>,
+}
+
+impl Conn {
+    /// A connection that has just been accepted.
+    pub fn new(fd: RawFd, peer: Peer, listener: u8, tick: u32) -> Self {
+        Self {
+            fd,
+            state: State::Idle,
+            after: After::Stay,
+            blocked: false,
+            lagging: false,
+            keep_alive: true,
+            asked: false,
+            half_closed: false,
+            variant_form: false,
+            listener,
+            subscriptions: crate::hub::fanout::NONE,
+            tick,
+            armed: 0,
+            peer,
+            unsent: None,
+            input: None,
+            work: None,
+            socket: None,
+        }
+    }
+
+    /// Whether it watches a resource.
+    pub fn is_push(&self) -> bool {
+        matches!(self.state, State::Sse | State::Watch | State::Poll)
+    }
+
+    /// In which form it takes messages.
+    pub fn form(&self) -> Form {
+        match (self.state, self.variant_form) {
+            (State::Sse, false) => Form::Sse,
+            (State::Sse, true) => Form::SseUnchunked,
+            (State::Poll, _) => Form::Poll,
+            (_, false) => Form::WebSocket,
+            (_, true) => Form::WebSocketDeflate,
+        }
+    }
+
+    /// Write bytes that others get too, without copying them. Not while blocked.
+    pub fn write_shared(&mut self, bytes: &Arc<[u8]>) -> Wrote {
+        debug_assert!(!self.blocked);
+        match sys::send(self.fd, bytes) {
+            Ok(Some(n)) if n == bytes.len() => Wrote::All,
+            Ok(n) => {
+                self.blocked = true;
+                self.unsent = Some(Box::new(Unsent::Shared(bytes.clone(), n.unwrap_or(0))));
+                Wrote::Some
+            }
+            Err(_) => Wrote::Dead,
+        }
+    }
+
+    /// Write bytes of this connection alone, after what is unsent.
+    pub fn write(&mut self, bytes: &[u8]) -> Wrote {
+        if self.blocked {
+            match self.unsent.as_deref_mut() {
+                Some(Unsent::Own(own, _)) => own.extend_from_slice(bytes),
+                Some(shared) => {
+                    let mut own = shared.rest().to_vec();
+                    own.extend_from_slice(bytes);
+                    *shared = Unsent::Own(own, 0);
+                }
+                None => self.unsent = Some(Box::new(Unsent::Own(bytes.to_vec(), 0))),
+            }
+            return Wrote::Some;
+        }
+        match sys::send(self.fd, bytes) {
+            Ok(Some(n)) if n == bytes.len() => Wrote::All,
+            Ok(n) => {
+                self.blocked = true;
+                self.unsent = Some(Box::new(Unsent::Own(bytes[n.unwrap_or(0)..].to_vec(), 0)));
+                Wrote::Some
+            }
+            Err(_) => Wrote::Dead,
+        }
+    }
+
+    /// The kernel takes bytes again: give it what is unsent. How many it took, and whether that was all of it.
+    pub fn flush(&mut self) -> std::io::Result<(usize, bool)> {
+        let Some(unsent) = self.unsent.as_deref_mut() else {
+            self.blocked = false;
+            return Ok((0, true));
+        };
+        let n = sys::send(self.fd, unsent.rest())?.unwrap_or(0);
+        match unsent {
+            Unsent::Shared(_, at) => *at += n,
+            Unsent::Own(bytes, at) => {
+                *at += n;
+                if *at > 64 * 1024 {
+                    bytes.drain(..std::mem::take(at));
+                }
+            }
+        }
+        let done = unsent.rest().is_empty();
+        if done {
+            self.unsent = None;
+            self.blocked = false;
+        }
+        Ok((n, done))
+    }
+}

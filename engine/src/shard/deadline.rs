@@ -1,0 +1,277 @@
+//! Deadlines: what is due on a connection in each state, re-reads that wait, and the end of everything.
+use super::Shard;
+use super::conn::{After, Conn, State};
+use super::work::{Sending, Work};
+use crate::http::refusal::Refusal;
+use crate::hub::TopicId;
+use crate::limits::Options;
+use crate::net::slab::Key;
+use crate::net::wheel::{TICK_MS, ticks};
+use crate::transport::sse::{self, Event};
+use crate::transport::websocket::{Op, close, encoder};
+use std::cmp::Reverse;
+
+/// How long a peer may take to read our last words.
+const LINGER_S: f64 = 2.0;
+
+/// Something due that is not a connection's own deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// A watched representation's lifetime ends.
+    Expire(TopicId),
+    /// A re-read that failed is tried again.
+    Retry(TopicId),
+    /// A re-read has taken too long.
+    Abandon(Key),
+    /// A push session's turn to end, in a drain.
+    End(Key),
+    /// The drain has taken too long.
+    HardEnd,
+}
+
+/// When something is next due on a connection, and what.
+enum Deadline {
+    Close,
+    Heartbeat,
+    PollEnds,
+    HeadTimeout,
+    BodyTooSlow,
+    ReaderTooSlow,
+    ApplicationTimeout,
+    /// Look again at that tick.
+    Look,
+}
+
+fn deadline(conn: &Conn, options: &Options) -> (u32, Deadline) {
+    let after = |seconds: f64| conn.tick.saturating_add(ticks(seconds));
+    match conn.state {
+        State::Linger => (after(LINGER_S), Deadline::Close),
+        State::Poll => (conn.tick, Deadline::PollEnds),
+        State::Sse | State::Watch | State::Socket if conn.blocked => {
+            (after(options.push_timeout_s), Deadline::ReaderTooSlow)
+        }
+        State::Socket if conn.socket.is_some() && conn.input.is_some() => {
+            (conn.tick.saturating_add(1), Deadline::Look)
+        }
+        State::Sse | State::Watch | State::Socket => (after(options.heartbeat_s), Deadline::Heartbeat),
+        _ if conn.blocked => (after(options.write_timeout_s), Deadline::ReaderTooSlow),
+        State::Idle if conn.input.is_some() || !conn.asked => {
+            (after(options.header_timeout_s), Deadline::HeadTimeout)
+        }
+        State::Idle => (after(options.keep_alive_timeout_s), Deadline::Close),
+        State::Busy => match conn.work.as_deref() {
+            Some(work) if waits_for_body(work) => (conn.tick.saturating_add(4), Deadline::BodyTooSlow),
+            Some(work) if work.sending == Sending::Nothing => {
+                (after(options.app_timeout_s), Deadline::ApplicationTimeout)
+            }
+            _ => (after(3600.0), Deadline::Look),
+        },
+    }
+}
+
+fn waits_for_body(work: &Work) -> bool {
+    !work.body.done() && (work.wanted > 0 || work.gathered.is_some())
+}
+
+impl Shard {
+    /// See that a connection's next deadline is not missed.
+    pub(super) fn arm(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let (due, _) = deadline(conn, &self.shared.options);
+        if conn.armed <= self.wheel.now() || due < conn.armed {
+            conn.armed = self.wheel.arm(key, due);
+        }
+    }
+
+    /// Everything that is due.
+    pub(super) fn tick(&mut self) {
+        while let Some(keys) = self.wheel.step(self.now_ms) {
+            let now = self.wheel.now();
+            for key in keys {
+                if self.conns.get(key).is_some_and(|conn| conn.armed == now) {
+                    self.expire(key);
+                    self.arm(key);
+                }
+            }
+            if std::mem::take(&mut self.accept_paused) && !self.draining {
+                let _ = self.listen();
+            }
+            while let Some(Reverse((at, due))) = self.due.peek().copied()
+                && at <= now
+            {
+                self.due.pop();
+                self.happen(due);
+            }
+        }
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Expire(topic) => {
+                if self.shared.resources.watches.is_expired(topic, self.now_ms) {
+                    self.read_again(topic);
+                }
+            }
+            Due::Retry(topic) => self.read_again(topic),
+            Due::Abandon(exchange) => self.abandon_read(exchange),
+            Due::End(key) => self.end_push(key),
+            Due::HardEnd => self.stopped = true,
+        }
+    }
+
+    /// The hint for a connection has come up: whatever is due by now happens.
+    fn expire(&mut self, key: Key) {
+        let now = self.wheel.now();
+        let shared = self.shared.clone();
+        let options = &shared.options;
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let (due, what) = deadline(conn, options);
+        if due > now {
+            return;
+        }
+        match what {
+            Deadline::Look => self.read_frames_if_socket(key),
+            Deadline::Close => self.close(key),
+            Deadline::PollEnds => self.poll_ended(key),
+            Deadline::Heartbeat => self.heartbeat(key),
+            Deadline::ReaderTooSlow => {
+                shared.metrics.refused("slow_reader");
+                self.close(key);
+            }
+            Deadline::HeadTimeout if conn.input.is_none() => self.close(key),
+            Deadline::HeadTimeout => {
+                let detail = format!(
+                    "a request head must arrive within {} s (header_timeout_s)",
+                    options.header_timeout_s
+                );
+                self.refuse_idle(key, &Refusal::new(408, "header_timeout", detail));
+            }
+            Deadline::BodyTooSlow => {
+                let Some(work) = conn.work.as_deref() else { return };
+                let elapsed_s = self.now_ms.saturating_sub(work.started_ms) as f64 / 1000.0;
+                let least = options.min_rate_bytes_per_s as f64 * (elapsed_s - options.rate_grace_s);
+                conn.tick = now;
+                if (work.body_bytes as f64) < least {
+                    conn.keep_alive = false;
+                    let detail = format!("a request body must come at {} B/s", options.min_rate_bytes_per_s);
+                    self.fail(key, &Refusal::new(408, "slow_body", detail));
+                }
+            }
+            Deadline::ApplicationTimeout => {
+                let detail = format!(
+                    "the application did not answer within {} s (app_timeout_s)",
+                    options.app_timeout_s
+                );
+                let work = conn.work.as_deref_mut();
+                if let Some(exchange) = work.and_then(|work| work.exchange.take())
+                    && let Some(gone) = self.forget(exchange)
+                {
+                    gone.flow.disconnected.store(true, std::sync::atomic::Ordering::SeqCst);
+                    self.tell(exchange, crate::app::Event::Disconnect);
+                }
+                self.fail(key, &Refusal::new(504, "app_timeout", detail));
+            }
+        }
+    }
+
+    fn read_frames_if_socket(&mut self, key: Key) {
+        let now = self.wheel.now();
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.tick = now;
+            if matches!(conn.state, State::Watch | State::Socket) {
+                self.read_frames(key);
+            }
+        }
+    }
+
+    fn refuse_idle(&mut self, key: Key, refusal: &Refusal) {
+        let mut out = vec![];
+        self.refuse(&mut out, refusal, &[]);
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.after = After::Close;
+        }
+        self.write(key, &out);
+    }
+
+    /// A sign of life; who has vanished is noticed because nobody acknowledges it.
+    fn heartbeat(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let mut ping = vec![];
+        let beat: &[u8] = match (conn.state, conn.variant_form) {
+            (State::Sse, false) => sse::HEARTBEAT_CHUNK,
+            (State::Sse, true) => sse::HEARTBEAT,
+            _ => {
+                encoder::frame(Op::Ping, &[], &mut ping);
+                &ping
+            }
+        };
+        if conn.state == State::Watch
+            && conn.input.is_none()
+            && conn.socket.as_ref().is_some_and(|s| s.is_idle())
+        {
+            conn.socket = None;
+        }
+        self.write(key, beat);
+    }
+
+    /// End everything: accept nothing more, close what is idle, end push sessions one by one, let requests finish.
+    pub(super) fn drain(&mut self, over_ms: u64) {
+        self.draining = true;
+        if self.id == 0 {
+            self.unlisten();
+        }
+        let now = self.wheel.now();
+        let keys: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            match self.conns.get(key).map(|conn| conn.state) {
+                Some(State::Idle)
+                    if self.conns.get(key).is_some_and(|conn| conn.input.is_none() && !conn.blocked) =>
+                {
+                    self.close(key);
+                }
+                Some(State::Sse | State::Watch | State::Poll | State::Socket) => {
+                    let wait = self.jitter(over_ms * 9 / 10 / TICK_MS + 1) as u32;
+                    self.due.push(Reverse((now + wait, Due::End(key))));
+                }
+                _ => {}
+            }
+        }
+        self.due.push(Reverse((now + (over_ms / TICK_MS) as u32 + 4, Due::HardEnd)));
+        if self.conns.is_empty() {
+            self.stopped = true;
+        }
+    }
+
+    /// Tell a push session to come back later, to somebody else.
+    fn end_push(&mut self, key: Key) {
+        let options = &self.shared.options;
+        let (least, most) = (options.retry_min_ms, options.retry_max_ms.max(options.retry_min_ms));
+        let retry_ms = least + self.jitter(most - least + 1);
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        match conn.state {
+            State::Sse => {
+                let event = Event { event: None, id: None, retry_ms: Some(retry_ms), data: None };
+                let mut out = vec![];
+                if conn.variant_form {
+                    let _ = sse::encode(&event, &mut out);
+                } else {
+                    let _ = sse::encode_chunked(&event, &mut out);
+                    out.extend_from_slice(crate::http::response::LAST_CHUNK);
+                }
+                conn.after = After::Close;
+                self.write(key, &out);
+            }
+            State::Watch | State::Socket => {
+                self.farewell(
+                    key,
+                    close::SERVICE_RESTART,
+                    "the server restarts",
+                    close::SERVICE_RESTART,
+                    String::new(),
+                );
+            }
+            State::Poll => self.poll_ended(key),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! GETs of resources: from memory if what is there is fresh, else through the application, once for all who ask.
+use super::Shard;
+use super::exchange::Gathering;
+use super::work::{Intent, Sending, Work};
+use crate::http::fields::Fields;
+use crate::http::lists::cache_control;
+use crate::http::refusal::Refusal;
+use crate::http::response::{BodyFraming, write_head};
+use crate::net::slab::Key;
+use crate::resource::annotate::{self, CacheStatus, Forward};
+use crate::resource::conditional::{self, Outcome};
+use crate::resource::key::{Audience, Selectors, VariantKey, canonical_fields};
+use crate::resource::policy::Sharing;
+use crate::resource::representation::{Made, Representation};
+use crate::resource::watches::{Opened, Reader, Source};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Shard {
+    /// Go on with a GET: answer it, wait for somebody else's read, or ask the application.
+    pub(super) fn advance(&mut self, key: Key, out: &mut Vec<u8>) {
+        let shared = self.shared.clone();
+        let resources = &shared.resources;
+        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+        let Some(resource) = work.resource.clone() else { return };
+        let once = matches!(work.intent, Intent::Once);
+        if once && (work.fields.get("range").is_some() || conditional::for_origin(&work.fields)) {
+            return self.call(key, vec![], None);
+        }
+        let kept = resources.cache.lookup(&resource, &work.fields, work.credentials);
+        if let Some(kept) = &kept
+            && resources.is_fresh(kept, self.now_ms)
+            && (once || is_explicitly_shared(kept) || !work.credentials)
+        {
+            shared.metrics.hits.fetch_add(1, Relaxed);
+            if once {
+                return self.serve(key, kept, CacheStatus::Hit, out);
+            }
+            let vary = resources.cache.vary(&resource).unwrap_or_default();
+            let audience = if is_explicitly_shared(kept) { Audience::Public } else { Audience::Anonymous };
+            return self.watch(key, kept.copy(), &vary, audience, out);
+        }
+        if self.join(key, once, out) {
+            return;
+        }
+        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+        if self.is_own_resource(work) {
+            return self.serve_figures(key, out);
+        }
+        let shareable = !work.credentials || kept.as_deref().is_some_and(is_explicitly_shared);
+        let alone = work.alone
+            || !shareable
+            || &*work.method != "GET"
+            || (once && resources.cache.is_uncacheable(&resource));
+        if alone {
+            return self.call(key, vec![], None);
+        }
+        let vary =
+            resources.cache.vary(&resource).or_else(|| resources.watches.vary(&resource)).unwrap_or_default();
+        let mut hasher = DefaultHasher::new();
+        Selectors::of(&work.fields, &vary).hash(&mut hasher);
+        let flight = format!("{resource} {once} {:x}", hasher.finish());
+        if resources.flights.board(&flight, (self.id, key.pack())) {
+            self.call(key, vec![], Some(flight.into()));
+        } else {
+            self.arm(key);
+        }
+    }
+
+    /// Try to join a watch that exists, or to wait for the read of it that is under way. A private one is always opened
+    /// through the application.
+    fn join(&mut self, key: Key, once: bool, out: &mut Vec<u8>) -> bool {
+        let shared = self.shared.clone();
+        let resources = &shared.resources;
+        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return false };
+        let Some(resource) = work.resource.as_ref().filter(|_| !work.alone) else { return false };
+        let Some(vary) = resources.watches.vary(resource) else { return false };
+        let audiences = [Some(Audience::Public), (!work.credentials).then_some(Audience::Anonymous)];
+        for audience in audiences.into_iter().flatten() {
+            let selectors = Selectors::of(&work.fields, &vary);
+            let variant = VariantKey { resource: resource.clone(), audience, selectors };
+            let fresh = |current: &Representation| resources.is_fresh(current, self.now_ms);
+            if !once && let Some(opened) = resources.watches.join(self.id, &variant, fresh) {
+                self.greet(key, opened, out);
+                return true;
+            }
+            if resources.watches.await_read(&variant, (self.id, key.pack()), once) {
+                self.arm(key);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A flight has landed: whoever waited looks again.
+    pub(super) fn landed(&mut self, key: Key, alone: bool) {
+        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
+        if work.exchange.is_some() || work.sending != Sending::Nothing {
+            return;
+        }
+        work.alone |= alone;
+        let mut out = vec![];
+        self.advance(key, &mut out);
+        self.write(key, &out);
+    }
+
+    /// Let those who waited for a flight go on.
+    pub(super) fn land(&mut self, flight: &str, alone: bool) {
+        for waiter in self.shared.resources.flights.land(flight) {
+            self.shared.inboxes.landed(waiter, alone);
+        }
+    }
+
+    /// Make a representation of an answer of the application, and keep it if it may be kept.
+    pub(super) fn make(&self, work: &Work, gathering: Gathering, position: u64) -> Option<Representation> {
+        let resource = work.resource.as_ref()?;
+        let Gathering { head, body, decision, groups } = gathering;
+        let salt = decision.vary.select(&work.fields).and_then(|selectors| {
+            let audience = decision.audience_of(&work.fields);
+            VariantKey { resource: resource.clone(), audience, selectors }
+                .salt(&self.shared.resources.salt_key)
+        });
+        Some(Representation::new(Made {
+            head: &head,
+            body: body.into(),
+            decision: &decision,
+            resource,
+            groups,
+            position: self.shared.resources.position(position),
+            salt,
+            now_ms: self.now_ms,
+        }))
+    }
+
+    /// Answer with a representation, or with 304 if the client has it.
+    pub(super) fn serve(
+        &mut self,
+        key: Key,
+        rep: &Arc<Representation>,
+        status: CacheStatus,
+        out: &mut Vec<u8>,
+    ) {
+        let now_ms = self.now_ms;
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(work) = conn.work.as_deref_mut() else { return };
+        let (code, mut fields, length) = match conditional::evaluate(&work.fields, rep) {
+            Outcome::NotModified => (304, conditional::not_modified_fields(rep), None),
+            Outcome::Full => (rep.status, annotate::fields(rep), Some(rep.body.len() as u64)),
+        };
+        if code == 304 {
+            annotate::fresh_position(&mut fields, rep.id());
+        }
+        if status == CacheStatus::Hit {
+            annotate::age(&mut fields, rep, now_ms);
+        }
+        annotate::cache_status(&mut fields, status);
+        let head_only = &*work.method == "HEAD";
+        let framing = match length {
+            None => BodyFraming::None,
+            Some(length) if head_only => {
+                fields.push("content-length", length.to_string());
+                BodyFraming::None
+            }
+            Some(length) => BodyFraming::Length(length),
+        };
+        (work.status, work.cache) = (code, status.word());
+        work.position = rep.position.offset;
+        write_head(out, work.minor, code, &fields, framing, conn.keep_alive, self.date.at(self.unix_s));
+        if length.is_some() && !head_only {
+            work.sent_bytes = rep.body.len() as u64;
+            out.extend_from_slice(&rep.body);
+        }
+        self.complete(key);
+    }
+
+    /// Open a watch with a representation that was just read, or is still fresh.
+    pub(super) fn watch(
+        &mut self,
+        key: Key,
+        rep: Representation,
+        vary: &[Box<str>],
+        audience: Audience,
+        out: &mut Vec<u8>,
+    ) {
+        let shared = self.shared.clone();
+        let Some(conn) = self.conns.get(key) else { return };
+        let Some(work) = conn.work.as_deref() else { return };
+        let Some(resource) = work.resource.clone() else { return };
+        let private = matches!(audience, Audience::Private(_));
+        let source = Source {
+            scheme: work.scheme,
+            target: work.target.clone(),
+            fields: canonical_fields(&work.fields, vary, private, Some("text/event-stream, */*;q=0.1")),
+            listener: conn.listener,
+        };
+        let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };
+        let changed = |rep: &Representation| shared.resources.newest_change(&rep.tags);
+        let Some(opened) = shared.resources.watches.open(self.id, &variant, vary, source, rep, changed)
+        else {
+            let limit = shared.options.max_watched;
+            let detail = format!("{limit} variants are watched already (max_watched)");
+            return self.fail(key, &Refusal::new(503, "max_watched", detail));
+        };
+        if opened.current.reusable {
+            shared.resources.cache.insert(variant, vary, opened.current.clone());
+        }
+        self.greet(key, opened, out);
+    }
+
+    /// Arm the end of a new watch's lifetime, and let its watcher in.
+    fn greet(&mut self, key: Key, opened: Opened, out: &mut Vec<u8>) {
+        if opened.created {
+            self.shared.metrics.watched.fetch_add(1, Relaxed);
+            self.rest(opened.topic, opened.current.expires_at_ms);
+        }
+        self.admit_watcher(key, opened, out);
+    }
+
+    /// The fields of a response that is passed on as it comes.
+    pub(super) fn passed_fields(&self, head: &crate::app::ResponseHead, groups: &[Box<str>]) -> Fields {
+        let mut fields = head.fields.without(|name| name == b"cache-groups");
+        annotate::groups(&mut fields, groups);
+        fields
+    }
+}
+
+/// Whether the application said that everybody may have it.
+pub(super) fn is_explicitly_shared(rep: &Representation) -> bool {
+    let said = cache_control(rep.fields.all("cache-control"));
+    (said.public || said.s_maxage.is_some()) && !said.private
+}
+
+/// Why a GET went to the application, for `Cache-Status`.
+pub(super) fn forwarded(sharing: Option<Sharing>) -> Forward {
+    match sharing {
+        Some(Sharing::Shared { .. }) => Forward::Miss,
+        Some(Sharing::Private) => Forward::Bypass,
+        None => Forward::Method,
+    }
+}

@@ -1,0 +1,364 @@
+//! A shard: one thread that owns connections from their acceptance to their end.
+//!
+//! The loop takes what is in the inbox, walks a piece of what was published, serves connections with more input, tells
+//! the application once, and then asks the poller. Nothing blocks: the application answers through the inbox.
+//! One file each for: accepting, reading requests, GETs of resources, answers of the application, push, re-reads,
+//! WebSockets, deadlines, and the node's own resources.
+mod accept;
+mod admin;
+mod answer;
+pub mod conn;
+mod deadline;
+mod exchange;
+mod get;
+mod log;
+mod push;
+mod request;
+mod reread;
+pub mod shared;
+pub mod socket;
+pub mod work;
+
+use crate::http::refusal::Refusal;
+use crate::http::response::DateClock;
+use crate::hub::FanOut;
+use crate::net::slab::{Key, Slab};
+use crate::net::sys::{self, Poller, Ready};
+use crate::net::wheel::{TICK_MS, Wheel};
+use conn::{After, Conn, State, Wrote};
+use deadline::Due;
+use exchange::Exchange;
+use shared::{Command, Shared};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Sends of a walk before the poller is asked again.
+const WALK_SENDS: usize = 256;
+/// Bytes that one connection's pipelined requests may be answered with before the others' turn.
+const TURN_BYTES: usize = 64 * 1024;
+const WAKE: u64 = u64::MAX;
+/// The generation that the keys of listeners have in the poller.
+const LISTENER: u32 = u32::MAX;
+
+/// One shard.
+pub struct Shard {
+    id: u8,
+    shared: Arc<Shared>,
+    poller: Poller,
+    conns: Slab<Conn>,
+    exchanges: Slab<Exchange>,
+    fanout: FanOut,
+    wheel: Wheel,
+    due: BinaryHeap<Reverse<(u32, Due)>>,
+    /// The time of this turn of the loop: monotonic, and since 1970.
+    now_ms: u64,
+    unix_s: u64,
+    date: DateClock,
+    /// All reads go through it.
+    scratch: Vec<u8>,
+    /// Responses of one connection's turn.
+    out: Vec<u8>,
+    /// Connections with input that was put off.
+    again: Vec<Key>,
+    /// Connections whose walk ended them or gave them back, or that died in it.
+    retired: Vec<Key>,
+    /// The application has been told something that it has not been woken for.
+    told: bool,
+    /// Access log lines of this turn.
+    lines: Vec<u8>,
+    random: u64,
+    accept_paused: bool,
+    draining: bool,
+    stopped: bool,
+}
+
+impl Shard {
+    /// A shard that has nothing yet; shard 0 also accepts.
+    pub fn new(id: u8, shared: Arc<Shared>, random: u64) -> std::io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.add(shared.inboxes.0[id as usize].wake.fd(), sys::EPOLLIN | sys::EPOLLET, WAKE)?;
+        let now_ms = sys::now_ms();
+        let mut shard = Self {
+            id,
+            shared,
+            poller,
+            conns: Slab::default(),
+            exchanges: Slab::default(),
+            fanout: FanOut::new(),
+            wheel: Wheel::new(now_ms),
+            due: BinaryHeap::new(),
+            now_ms,
+            unix_s: 0,
+            date: DateClock::default(),
+            scratch: vec![0; 64 * 1024],
+            out: vec![],
+            again: vec![],
+            retired: vec![],
+            told: false,
+            lines: vec![],
+            random,
+            accept_paused: false,
+            draining: false,
+            stopped: false,
+        };
+        if id == 0 {
+            shard.listen()?;
+        }
+        Ok(shard)
+    }
+
+    /// Serve until told to stop.
+    pub fn run(mut self) {
+        let inbox = self.shared.inboxes.0[self.id as usize].clone();
+        let mut ready = vec![Ready { events: 0, u64: 0 }; 512];
+        let mut commands = vec![];
+        self.clock();
+        while !self.stopped {
+            inbox.take(&mut commands);
+            for command in commands.drain(..) {
+                self.guard(None, |shard| shard.command(command));
+            }
+            if commands.capacity() > 4096 {
+                commands = vec![];
+            }
+            self.guard(None, Self::walk);
+            for key in std::mem::take(&mut self.again) {
+                self.guard(Some(key), |shard| shard.read_requests(key));
+            }
+            self.flush_log();
+            if std::mem::take(&mut self.told)
+                && let Some(app) = self.shared.app.get()
+            {
+                app.wake();
+            }
+            let busy = self.fanout.is_walking() || !self.again.is_empty();
+            let timeout = if busy || !inbox.park() { 0 } else { TICK_MS as i32 };
+            let n = self.poller.wait(&mut ready, timeout);
+            inbox.unpark();
+            self.clock();
+            for Ready { events, u64: bits } in ready[..n].iter().copied() {
+                let key = Key::unpack(bits);
+                if bits == WAKE {
+                    inbox.wake.clear();
+                } else if key.generation == LISTENER {
+                    self.guard(None, |shard| shard.accept(key.slot as u8));
+                } else {
+                    self.guard(Some(key), |shard| shard.ready(key, events as i32));
+                }
+            }
+            self.guard(None, Self::tick);
+        }
+        let keys: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.close(key));
+        self.flush_log();
+        if let Some(app) = self.shared.app.get() {
+            app.wake();
+        }
+        if self.shared.ended.fetch_add(1, SeqCst) + 1 == self.shared.inboxes.0.len() as u32 {
+            let on_end = self.shared.on_end.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            if let Some(on_end) = on_end {
+                on_end();
+            }
+        }
+    }
+
+    fn clock(&mut self) {
+        self.now_ms = sys::now_ms();
+        self.unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    }
+
+    /// A panic costs the connection it happened in, and nothing else.
+    fn guard(&mut self, key: Option<Key>, f: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| f(self))).is_ok() {
+            return;
+        }
+        self.shared.metrics.panics.fetch_add(1, Relaxed);
+        self.scratch.resize(64 * 1024, 0);
+        if let Some(key) = key {
+            self.close(key);
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Adopt(fd, peer, door) => self.adopt(fd, peer, door),
+            Command::Published(message) => self.fanout.publish(message),
+            Command::Answer(id, answer) => self.answer(id, answer),
+            Command::Landed(key, alone) => self.landed(Key::unpack(key), alone),
+            Command::ReadAgain(topic) => self.read_again(topic),
+            Command::Drain(over_ms) => self.drain(over_ms),
+            Command::Stop => self.stopped = true,
+        }
+    }
+
+    /// A number that nobody needs to be unable to guess (xorshift64*): jitter.
+    fn jitter(&mut self, below: u64) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        (self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % below.max(1)
+    }
+
+    fn ready(&mut self, key: Key, events: i32) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if events & (sys::EPOLLERR | sys::EPOLLHUP) != 0 {
+            return self.close(key);
+        }
+        if events & sys::EPOLLOUT != 0 && conn.blocked {
+            self.unblocked(key);
+        }
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if events & sys::EPOLLRDHUP != 0 && !std::mem::replace(&mut conn.half_closed, true) {
+            match conn.state {
+                State::Sse | State::Poll => return self.close(key),
+                State::Busy => self.client_left(key),
+                _ => {}
+            }
+        }
+        if events & (sys::EPOLLIN | sys::EPOLLRDHUP) == 0 {
+            return;
+        }
+        match self.conns.get(key).map(|conn| (conn.state, conn.blocked)) {
+            Some((State::Idle, false)) => self.read_requests(key),
+            Some((State::Busy, _)) => self.read_body(key),
+            Some((State::Watch | State::Socket, _)) => self.read_frames(key),
+            Some((State::Linger, _)) => self.discard(key),
+            _ => {}
+        }
+    }
+
+    /// Write to a connection, then do what comes after if everything went out. False: it is gone.
+    fn write(&mut self, key: Key, bytes: &[u8]) -> bool {
+        let Some(conn) = self.conns.get_mut(key) else { return false };
+        let wrote = if bytes.is_empty() { Wrote::All } else { conn.write(bytes) };
+        self.shared.metrics.bytes.fetch_add(bytes.len() as u64, Relaxed);
+        self.wrote(key, wrote)
+    }
+
+    fn wrote(&mut self, key: Key, wrote: Wrote) -> bool {
+        let now = self.wheel.now();
+        let Some(conn) = self.conns.get_mut(key) else { return false };
+        match wrote {
+            Wrote::Dead => {
+                self.close(key);
+                return false;
+            }
+            Wrote::Some => {
+                if conn.state != State::Poll {
+                    conn.tick = now;
+                }
+                self.arm(key);
+            }
+            Wrote::All => {
+                if !matches!(conn.state, State::Poll | State::Idle) {
+                    conn.tick = now;
+                }
+                if !conn.blocked {
+                    self.sent(key);
+                }
+            }
+        }
+        self.conns.get(key).is_some()
+    }
+
+    /// Nothing is unsent any more.
+    fn sent(&mut self, key: Key) {
+        self.settle(key, usize::MAX);
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        match std::mem::replace(&mut conn.after, After::Stay) {
+            After::Close => self.linger(key),
+            After::NextRequest => self.next_request(key),
+            After::Stay => {}
+        }
+    }
+
+    fn unblocked(&mut self, key: Key) {
+        let now = self.wheel.now();
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Ok((n, done)) = conn.flush() else { return self.close(key) };
+        if n > 0 && conn.state != State::Poll {
+            conn.tick = now;
+        }
+        self.settle(key, n);
+        if !done {
+            return;
+        }
+        self.sent(key);
+        let Some(conn) = self.conns.get(key) else { return };
+        if conn.lagging {
+            self.catch_up(key);
+        } else if conn.state == State::Idle {
+            self.read_requests(key);
+        }
+    }
+
+    /// Answer with a refusal that ends the connection.
+    fn refuse(&mut self, out: &mut Vec<u8>, refusal: &Refusal, extra: &[(&str, &str)]) {
+        self.shared.metrics.refused(refusal.reason);
+        refusal.write(out, self.date.at(self.unix_s), false, extra);
+    }
+
+    /// The connection can take the next request, which may have been read already.
+    fn next_request(&mut self, key: Key) {
+        let now = self.wheel.now();
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        conn.state = State::Idle;
+        conn.work = None;
+        conn.tick = now;
+        if conn.half_closed && conn.input.is_none() {
+            return self.close(key);
+        }
+        self.arm(key);
+        self.again.push(key);
+    }
+
+    /// End our side, and give the peer a moment to read what was said before the socket goes.
+    fn linger(&mut self, key: Key) {
+        let now = self.wheel.now();
+        self.leave(key);
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        sys::shutdown_write(conn.fd);
+        (conn.state, conn.tick) = (State::Linger, now);
+        (conn.input, conn.work, conn.socket) = (None, None, None);
+        self.arm(key);
+        self.discard(key);
+    }
+
+    fn discard(&mut self, key: Key) {
+        let Some(conn) = self.conns.get(key) else { return };
+        for _ in 0..16 {
+            match sys::recv(conn.fd, &mut self.scratch) {
+                Ok(Some(0)) | Err(_) => return self.close(key),
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+            }
+        }
+        self.close(key);
+    }
+
+    /// End a connection, whatever it is doing.
+    fn close(&mut self, key: Key) {
+        self.leave(key);
+        let Some(conn) = self.conns.remove(key) else { return };
+        self.shared.dismiss(&conn.peer);
+        self.shared.loads[self.id as usize].fetch_sub(1, Relaxed);
+        self.shared.metrics.connections.fetch_sub(1, Relaxed);
+        sys::close(conn.fd);
+        if self.draining && self.conns.is_empty() {
+            self.stopped = true;
+        }
+    }
+
+    /// Take a connection out of everything that knows it: subscriptions, exchange, flight.
+    fn leave(&mut self, key: Key) {
+        self.unsubscribe(key);
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if let Some(work) = conn.work.take() {
+            self.abandon(*work);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Reading requests: from bytes to a [`Work`] and who does it.
+use super::conn::{After, State};
+use super::shared::Role;
+use super::work::{Intent, Sending, Work};
+use super::{Shard, TURN_BYTES};
+use crate::app::{Address, Flow};
+use crate::http::body::Body;
+use crate::http::fields::Fields;
+use crate::http::head::{self, Framing, Head, Upgrade};
+use crate::http::lists::{accepts_event_stream, prefer_wait};
+use crate::http::path::normalise;
+use crate::http::refusal::Refusal;
+use crate::net::slab::Key;
+use crate::net::sys;
+use crate::resource::key::{ResourceKey, has_credentials};
+use crate::transport::websocket::handshake;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The subprotocol of a watch.
+pub(super) const SUBPROTOCOL: &str = "freshwire.v1";
+/// What a watcher's request tells the application that it accepts.
+const WATCH_ACCEPT: &str = "text/event-stream, */*;q=0.1";
+/// Bytes of a request's body that go to the application with its head.
+const FIRST_BODY_BYTES: usize = 64 * 1024;
+
+/// A refusal, and fields that go with it.
+type Refused = (Refusal, &'static [(&'static str, &'static str)]);
+
+fn refused<T>(status: u16, reason: &'static str, detail: impl Into<String>) -> Result<T, Refused> {
+    Err((Refusal::new(status, reason, detail), &[]))
+}
+
+impl Shard {
+    /// Read what has come on a connection that is between requests, and answer as much of it as is whole.
+    pub(super) fn read_requests(&mut self, key: Key) {
+        loop {
+            let Some(conn) = self.conns.get_mut(key) else { return };
+            if conn.state != State::Idle || conn.blocked {
+                return;
+            }
+            let had = conn.input.take().map_or(0, |input| {
+                self.scratch[..input.len()].copy_from_slice(&input);
+                input.len()
+            });
+            let room = self.scratch.len() - had;
+            let (n, more, eof) = if room < self.shared.head_limits.bytes {
+                (0, true, false)
+            } else {
+                match sys::recv(conn.fd, &mut self.scratch[had..]) {
+                    Ok(Some(0)) => (0, false, true),
+                    Ok(Some(n)) => (n, n == room, false),
+                    Ok(None) => (0, false, false),
+                    Err(_) => return self.close(key),
+                }
+            };
+            if had + n == 0 {
+                if eof {
+                    self.close(key);
+                }
+                return;
+            }
+            self.requests(key, had, had + n, eof);
+            // More than one turn's worth: the others first.
+            if !more || self.again.last() == Some(&key) {
+                return;
+            }
+        }
+    }
+
+    /// Serve the requests in `scratch[..n]`, of which `scratch[..old]` was looked at before.
+    fn requests(&mut self, key: Key, old: usize, n: usize, eof: bool) {
+        let scratch = std::mem::take(&mut self.scratch);
+        let mut out = std::mem::take(&mut self.out);
+        let (mut at, mut end, mut whole) = (0, false, old == 0 || head::complete(&scratch[..n], old));
+        while at < n && !end && out.len() < TURN_BYTES {
+            if !matches!(self.conns.get(key), Some(conn) if conn.state == State::Idle) {
+                break;
+            }
+            if !std::mem::replace(&mut whole, true) && n < self.shared.head_limits.bytes {
+                break;
+            }
+            let shared = self.shared.clone();
+            let parsed = head::parse(&scratch[at..n], &shared.head_limits, |head| self.plan(key, head));
+            match parsed {
+                Ok(None) => break,
+                Err(refusal) => {
+                    self.refuse(&mut out, &refusal, &[]);
+                    end = true;
+                }
+                Ok(Some((_, Err((refusal, extra))))) => {
+                    self.refuse(&mut out, &refusal, extra);
+                    end = true;
+                }
+                Ok(Some((length, Ok(mut work)))) => {
+                    at += length;
+                    let mut body = vec![];
+                    let fed = if work.body.done() {
+                        Ok(0)
+                    } else {
+                        let upto = n.min(at + FIRST_BODY_BYTES);
+                        work.body.feed(&scratch[at..upto], |data| body.extend_from_slice(data))
+                    };
+                    match fed {
+                        Ok(used) => {
+                            at += used;
+                            work.body_bytes = body.len() as u64;
+                            end = !self.begin(key, work, body, &mut out);
+                        }
+                        Err(refusal) => {
+                            self.refuse(&mut out, &refusal, &[]);
+                            end = true;
+                        }
+                    }
+                }
+            }
+        }
+        let more = at < n && out.len() >= TURN_BYTES;
+        if let Some(conn) = self.conns.get_mut(key) {
+            if at < n && !end {
+                if conn.input.is_none() && conn.state == State::Idle && at > 0 {
+                    conn.tick = self.wheel.now();
+                }
+                conn.input = Some(Box::new(scratch[at..n].to_vec()));
+            }
+            conn.half_closed |= eof;
+            if conn.state == State::Idle && (end || (eof && !more)) {
+                conn.after = After::Close;
+            }
+        }
+        self.scratch = scratch;
+        self.write(key, &out);
+        out.clear();
+        if out.capacity() > 4 * TURN_BYTES {
+            out = vec![];
+        }
+        self.out = out;
+        let Some(conn) = self.conns.get(key) else { return };
+        match conn.state {
+            State::Idle if more && !conn.blocked => self.again.push(key),
+            State::Watch | State::Socket if conn.input.is_some() => self.read_frames(key),
+            State::Busy if conn.half_closed => self.client_left(key),
+            _ => self.arm(key),
+        }
+    }
+
+    /// What a request is, and whether it may be.
+    fn plan(&mut self, key: Key, head: &Head<'_>) -> Result<Box<Work>, Refused> {
+        let shared = self.shared.clone();
+        shared.metrics.requests.fetch_add(1, Relaxed);
+        let now = self.wheel.now();
+        let Some(conn) = self.conns.get_mut(key) else {
+            return refused(400, "gone", "the connection has gone");
+        };
+        (conn.asked, conn.tick, conn.keep_alive) = (true, now, head.keep_alive && !self.draining);
+        let door = &shared.doors[conn.listener as usize];
+        let host = head.host.unwrap_or_default();
+        if !(door.hosts.allows(host) || (head.minor == 0 && head.host.is_none())) {
+            let detail = format!("this node does not answer to the host {host:?} (allow_hosts)");
+            return refused(421, "host", detail);
+        }
+        let path = normalise(&head.path_and_query);
+        let fields = head.fields();
+        let peer = conn.peer.address();
+        let peer_ip = if let Address::Ip(address) = &peer { Some(address.ip()) } else { None };
+        let forwarded = shared.proxies.client(peer_ip, &fields);
+        let client = match (forwarded.client, peer) {
+            (Some(ip), _) => Address::Ip(SocketAddr::new(ip, forwarded.port.unwrap_or(0))),
+            (None, peer) => peer,
+        };
+        let mut work = Box::new(Work {
+            method: head.method.into(),
+            target: path.into(),
+            minor: head.minor,
+            scheme: forwarded.scheme.unwrap_or("http"),
+            fields,
+            client,
+            intent: Intent::Once,
+            resource: None,
+            credentials: false,
+            alone: false,
+            flight: None,
+            exchange: None,
+            body: Body::new(head.framing),
+            wanted: 0,
+            expects_continue: head.expect_continue,
+            body_bytes: 0,
+            gathered: None,
+            started_ms: self.now_ms,
+            sending: Sending::Nothing,
+            status: 0,
+            sent_bytes: 0,
+            owed: 0,
+            cache: "-",
+            position: 0,
+            admin: door.role == Role::Admin,
+            flow: Arc::new(Flow::default()),
+        });
+        let limit = shared.options.max_body_bytes;
+        if matches!(head.framing, Framing::Length(length) if length > limit) {
+            let detail = format!("a request body may have {limit} bytes (max_body_bytes)");
+            return refused(413, "body_too_large", detail);
+        }
+        work.credentials = has_credentials(&work.fields);
+        let authority = if host.is_empty() { "-" } else { host };
+        match head.upgrade {
+            Upgrade::WebSocket => self.plan_websocket(&mut work, authority)?,
+            Upgrade::Other => return refused(400, "upgrade", "no other protocol is spoken here"),
+            Upgrade::None if matches!(head.method, "GET" | "HEAD") && head.framing == Framing::None => {
+                work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
+                if head.method == "GET" {
+                    self.plan_watch(&mut work, authority)?;
+                }
+            }
+            Upgrade::None => work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target)),
+        }
+        Ok(work)
+    }
+
+    /// Whether an ordinary GET is to follow the resource.
+    fn plan_watch(&self, work: &mut Work, authority: &str) -> Result<(), Refused> {
+        let last_id = text(&work.fields, "last-event-id").map(Box::from);
+        if accepts_event_stream(work.fields.all("accept")) {
+            work.intent = Intent::Events(last_id);
+        } else if let Some(wait_s) = prefer_wait(work.fields.all("prefer"))
+            && work.fields.get("if-none-match").is_some()
+        {
+            work.intent = Intent::Wait(wait_s);
+            return self.check_origin(work, authority);
+        } else {
+            return Ok(());
+        }
+        self.check_origin(work, authority)?;
+        work.fields = watch_fields(&work.fields);
+        Ok(())
+    }
+
+    fn plan_websocket(&self, work: &mut Work, authority: &str) -> Result<(), Refused> {
+        let mut handshake = match handshake::check(&work.fields, &work.method, work.minor) {
+            Ok(handshake) => handshake,
+            Err(error) => {
+                let extra: &[_] = if error.status == 426 { &[("sec-websocket-version", "13")] } else { &[] };
+                return Err((Refusal::new(error.status, "websocket_handshake", error.detail), extra));
+            }
+        };
+        self.check_origin(work, authority)?;
+        if work.fields.get("origin").is_none() && work.fields.get("cookie").is_some() {
+            return refused(403, "origin", "a WebSocket that cookies authenticate needs an Origin");
+        }
+        if !self.shared.options.deflate {
+            handshake.deflate = None;
+        }
+        if handshake.subprotocols.iter().any(|name| name == SUBPROTOCOL) {
+            let last_id = text(&work.fields, "last-event-id").map(Box::from);
+            work.fields = watch_fields(&work.fields);
+            work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
+            work.intent = Intent::Socket(Box::new(handshake), last_id);
+        } else {
+            work.intent = Intent::Application(Box::new(handshake));
+        }
+        Ok(())
+    }
+
+    /// Pages of other origins may not follow resources (security rows 1 and 23).
+    fn check_origin(&self, work: &Work, authority: &str) -> Result<(), Refused> {
+        let Some(origin) = work.fields.get("origin") else { return Ok(()) };
+        let origin = std::str::from_utf8(origin).unwrap_or_default();
+        if self.shared.origins.allows(origin, work.scheme, authority) {
+            return Ok(());
+        }
+        refused(403, "origin", format!("the origin {origin:?} may not do this (allow_origins)"))
+    }
+
+    /// Begin the work of a request. False: the connection ends after what was written.
+    fn begin(&mut self, key: Key, work: Box<Work>, body: Vec<u8>, out: &mut Vec<u8>) -> bool {
+        let asks_node = work.admin || work.target.starts_with(&*self.shared.options.prefix);
+        let resource_of_node = self.is_own_resource(&work);
+        let reads = matches!(&*work.method, "GET" | "HEAD") && work.resource.is_some() && work.body.done();
+        let Some(conn) = self.conns.get_mut(key) else { return false };
+        (conn.state, conn.work) = (State::Busy, Some(work));
+        if asks_node && !resource_of_node {
+            self.serve_own(key, body, out);
+        } else if reads {
+            self.advance(key, out);
+        } else {
+            self.call(key, body, None);
+        }
+        self.conns.get(key).is_some_and(|conn| conn.state != State::Idle || conn.keep_alive)
+    }
+}
+
+/// The text of a field that must be short and plain to mean anything.
+fn text<'f>(fields: &'f Fields, name: &str) -> Option<&'f str> {
+    std::str::from_utf8(fields.get(name)?).ok().filter(|value| value.len() <= 64)
+}
+
+/// The request of a watcher as the application sees it: an ordinary GET that accepts anything, unencoded.
+fn watch_fields(fields: &Fields) -> Fields {
+    let mut ordinary = fields.without(|name| {
+        matches!(name, b"accept" | b"accept-encoding" | b"connection" | b"upgrade" | b"range")
+            || name.starts_with(b"sec-websocket-")
+    });
+    ordinary.push("accept", WATCH_ACCEPT);
+    ordinary.push("accept-encoding", "identity");
+    ordinary
+}

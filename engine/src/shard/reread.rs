@@ -1,0 +1,257 @@
+//! Re-reads: a watched variant is read once for all its watchers, with a request that has nothing of any client's.
+use super::Shard;
+use super::deadline::Due;
+use super::exchange::{Exchange, Gathering, Purpose, exchange_id};
+use super::work::{Intent, Sending, Work};
+use crate::app::{Address, Answer, Event, Flow, Kind, Request, ResponseHead};
+use crate::http::body::Body;
+use crate::http::head::Framing;
+use crate::hub::TopicId;
+use crate::net::slab::Key;
+use crate::net::wheel::{TICK_MS, ticks};
+use crate::resource::key::{Audience, Selectors, Vary};
+use crate::resource::watches::{Next, Outcome, Source};
+use bytes::Bytes;
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+impl Shard {
+    /// Read a watched variant again, unless that is under way.
+    pub(super) fn read_again(&mut self, topic: TopicId) {
+        if self.draining {
+            return;
+        }
+        let shared = self.shared.clone();
+        let Some(source) = shared.resources.watches.begin_read(topic) else { return };
+        let position = shared.resources.log.advance();
+        shared.metrics.rereads.fetch_add(1, Relaxed);
+        let Some((variant, _)) = shared.resources.watches.current(topic) else { return };
+        let door = &shared.doors[source.listener as usize];
+        let mut work = reread_work(&source, door.role == super::shared::Role::Admin, self.now_ms);
+        work.resource = Some(variant.resource);
+        if self.is_own_resource(&work) {
+            let outcome = match self.figures(&work, position) {
+                Some(made) => Outcome::Read(Box::new(made)),
+                None => Outcome::Failed,
+            };
+            return self.finish_read(topic, outcome);
+        }
+        shared.metrics.reads.fetch_add(1, Relaxed);
+        let flow = Arc::new(Flow::default());
+        let fields = source.fields.clone();
+        let purpose = Purpose::Watchers(topic, source.clone());
+        let exchange = self.exchanges.insert(Exchange {
+            purpose,
+            position,
+            flow: flow.clone(),
+            gathering: None,
+            begun: false,
+        });
+        let deadline = self.wheel.now() + ticks(shared.options.app_timeout_s);
+        self.due.push(Reverse((deadline, Due::Abandon(exchange))));
+        self.ask(Request {
+            id: exchange_id(self.id, exchange),
+            kind: Kind::Http,
+            method: "GET".into(),
+            scheme: source.scheme,
+            target: source.target.clone(),
+            minor: 1,
+            fields,
+            client: None,
+            server: match &door.address {
+                Address::Ip(address) => Address::Ip(*address),
+                unix => unix.clone(),
+            },
+            body: Bytes::new(),
+            more_body: false,
+            flow,
+        });
+    }
+
+    /// The application answers a re-read.
+    pub(super) fn answer_watchers(&mut self, exchange: Key, answer: Answer) {
+        let limit = self.shared.options.max_representation_bytes;
+        let Some(entry) = self.exchanges.get_mut(exchange) else { return };
+        let Purpose::Watchers(topic, source) = entry.purpose.clone() else { return };
+        let (data, more) = match answer {
+            Answer::Start { head, body, more } => {
+                self.begun(exchange);
+                let credentials = crate::resource::key::has_credentials(&source.fields);
+                let (decision, groups) = self.judge(&head, credentials);
+                if let Some(outcome) =
+                    self.verdict(topic, &source, &head, decision.watchable, &decision.vary, &decision)
+                {
+                    self.drop_read(exchange);
+                    return self.finish_read(topic, outcome);
+                }
+                let Some(entry) = self.exchanges.get_mut(exchange) else { return };
+                entry.gathering = Some(Gathering { head, body: vec![], decision, groups });
+                (body, more)
+            }
+            Answer::Data { data, more } => (data, more),
+            Answer::Trailers(_) => (Bytes::new(), false),
+            Answer::EarlyHints(_) | Answer::Want => return,
+            Answer::Failed | Answer::Accept { .. } | Answer::Message(_) | Answer::Close { .. } => {
+                self.drop_read(exchange);
+                return self.finish_read(topic, Outcome::Failed);
+            }
+        };
+        let Some(entry) = self.exchanges.get_mut(exchange) else { return };
+        let taken = data.len().min(entry.flow.buffered.load(SeqCst));
+        entry.flow.buffered.fetch_sub(taken, SeqCst);
+        let drained = entry.flow.wants_drain.swap(false, SeqCst);
+        let Some(gathering) = &mut entry.gathering else { return };
+        gathering.body.extend_from_slice(&data);
+        if gathering.body.len() > limit {
+            self.drop_read(exchange);
+            return self.finish_read(topic, Outcome::Failed);
+        }
+        if more {
+            if drained {
+                self.tell(exchange, Event::Drained);
+            }
+            return;
+        }
+        let Some(Exchange { gathering: Some(gathering), position, .. }) = self.forget(exchange) else {
+            return;
+        };
+        let mut work = reread_work(&source, false, self.now_ms);
+        work.resource = self.shared.resources.watches.current(topic).map(|(variant, _)| variant.resource);
+        let outcome = match self.make(&work, gathering, position) {
+            Some(made) => Outcome::Read(Box::new(made)),
+            None => Outcome::Failed,
+        };
+        self.finish_read(topic, outcome);
+    }
+
+    /// What the head of an answer already decides: `None` if it is a representation of the same variant.
+    fn verdict(
+        &self,
+        topic: TopicId,
+        source: &Source,
+        head: &ResponseHead,
+        watchable: bool,
+        vary: &Vary,
+        decision: &crate::resource::policy::Decision,
+    ) -> Option<Outcome> {
+        let (variant, _) = self.shared.resources.watches.current(topic)?;
+        match head.status {
+            500.. | 408 | 425 | 429 => return Some(Outcome::Failed),
+            status if !(200..300).contains(&status) => {
+                let detail = format!("the application answers {status} now");
+                return Some(Outcome::Gone(status, detail));
+            }
+            _ if !watchable => return Some(Outcome::Reset),
+            _ => {}
+        }
+        let Vary::Names(names) = vary else { return Some(Outcome::Reset) };
+        let audience = decision.audience_of(&source.fields);
+        let same_audience = match (&variant.audience, &audience) {
+            (Audience::Private(_), Audience::Private(_)) => true,
+            (before, after) => before == after,
+        };
+        let same = same_audience && Selectors::of(&source.fields, names) == variant.selectors;
+        (!same).then_some(Outcome::Reset)
+    }
+
+    /// The application need not go on with a read.
+    fn drop_read(&mut self, exchange: Key) {
+        if let Some(gone) = self.forget(exchange) {
+            gone.flow.disconnected.store(true, SeqCst);
+            self.tell(exchange, Event::Disconnect);
+        }
+    }
+
+    /// A re-read has taken too long.
+    pub(super) fn abandon_read(&mut self, exchange: Key) {
+        let Some(Purpose::Watchers(topic, _)) = self.exchanges.get(exchange).map(|e| e.purpose.clone())
+        else {
+            return;
+        };
+        self.shared.metrics.refused("reread_timeout");
+        self.drop_read(exchange);
+        self.finish_read(topic, Outcome::Failed);
+    }
+
+    fn finish_read(&mut self, topic: TopicId, outcome: Outcome) {
+        let shared = self.shared.clone();
+        let private = matches!(outcome, Outcome::Gone(..) | Outcome::Reset);
+        let before = shared.resources.watches.current(topic);
+        match shared.resources.watches.end_read(topic, outcome) {
+            Next::Rest(expires_at_ms) => {
+                self.keep_watched(topic);
+                self.rest(topic, expires_at_ms);
+            }
+            Next::Again => {
+                self.keep_watched(topic);
+                self.read_again(topic);
+            }
+            Next::Pause(failures) => {
+                let options = &shared.options;
+                let doubled = options.reread_backoff_s * f64::from(1u32 << (failures - 1).min(16));
+                let pause_ms = (doubled.min(options.reread_backoff_max_s) * 1000.0) as u64;
+                let jittered = pause_ms / 2 + self.jitter(pause_ms / 2 + 1);
+                let due = self.wheel.now() + (jittered / TICK_MS).max(1) as u32;
+                self.due.push(Reverse((due, Due::Retry(topic))));
+            }
+            Next::Over => {
+                if private && let Some((variant, _)) = before {
+                    shared.resources.cache.remove(&variant);
+                }
+                shared.metrics.watched.store(shared.resources.watches.len() as u64, Relaxed);
+            }
+        }
+    }
+
+    /// A watched representation answers later GETs too, if it may.
+    fn keep_watched(&self, topic: TopicId) {
+        let resources = &self.shared.resources;
+        if let Some((variant, current)) = resources.watches.current(topic)
+            && current.reusable
+            && let Some(vary) = resources.watches.vary(&variant.resource)
+        {
+            resources.cache.insert(variant, &vary, current);
+        }
+    }
+
+    /// Nothing to do for a watch until its representation's lifetime ends.
+    pub(super) fn rest(&mut self, topic: TopicId, expires_at_ms: Option<u64>) {
+        if let Some(at) = expires_at_ms {
+            let due = self.wheel.now() + (at.saturating_sub(self.now_ms) / TICK_MS).max(1) as u32 + 1;
+            self.due.push(Reverse((due, Due::Expire(topic))));
+        }
+    }
+}
+
+/// A re-read in the form that representations are made from.
+fn reread_work(source: &Source, admin: bool, now_ms: u64) -> Work {
+    Work {
+        method: "GET".into(),
+        target: source.target.clone(),
+        minor: 1,
+        scheme: source.scheme,
+        fields: source.fields.clone(),
+        client: Address::Unix(None),
+        intent: Intent::Once,
+        resource: None,
+        credentials: false,
+        alone: false,
+        flight: None,
+        exchange: None,
+        body: Body::new(Framing::None),
+        wanted: 0,
+        expects_continue: false,
+        body_bytes: 0,
+        gathered: None,
+        started_ms: now_ms,
+        sending: Sending::Nothing,
+        status: 0,
+        sent_bytes: 0,
+        owed: 0,
+        cache: "-",
+        position: 0,
+        admin,
+        flow: Arc::default(),
+    }
+}

@@ -1,0 +1,294 @@
+//! WebSockets: reading frames, within their rates, and speaking for the application.
+//!
+//! A watch needs a [`Socket`] only while it is being spoken to; an application's has one for its whole life. A message
+//! flood is not refused but slowed down: the socket is not read, and the client's own kernel holds it back.
+use super::Shard;
+use super::conn::{After, State};
+use super::work::{Intent, Sending};
+use crate::app::{Event as Told, Message};
+use crate::http::fields::Fields;
+use crate::http::refusal::Refusal;
+use crate::limits::Options;
+use crate::net::slab::Key;
+use crate::net::sys;
+use crate::transport::websocket::extensions::Deflate;
+use crate::transport::websocket::{
+    Decoder, DecoderLimits, Event, Fault, Op, close, deflate, encoder, handshake,
+};
+use bytes::Bytes;
+
+/// Messages that an application may be told of before it has taken the first.
+const CREDIT: u32 = 32;
+
+/// So many a second, and a burst.
+struct Bucket {
+    tokens: f64,
+    at_ms: u64,
+}
+
+impl Bucket {
+    fn new(burst: f64, now_ms: u64) -> Self {
+        Self { tokens: burst, at_ms: now_ms }
+    }
+
+    /// Refill; whether one may be taken. A rate of 0 is no limit.
+    fn has(&mut self, rate: f64, burst: f64, now_ms: u64) -> bool {
+        let elapsed = now_ms.saturating_sub(std::mem::replace(&mut self.at_ms, now_ms));
+        self.tokens = (self.tokens + rate * elapsed as f64 / 1000.0).min(burst);
+        rate == 0.0 || self.tokens >= 1.0
+    }
+
+    fn take(&mut self) {
+        self.tokens -= 1.0;
+    }
+}
+
+/// What a WebSocket needs while it is being spoken to.
+pub struct Socket {
+    decoder: Decoder,
+    /// How the application's messages may be compressed.
+    deflate: Option<Deflate>,
+    /// Messages that the application still takes.
+    credit: u32,
+    messages: Bucket,
+    pings: Bucket,
+    frames: u32,
+    frames_since_ms: u64,
+}
+
+impl Socket {
+    fn new(options: &Options, compresses: bool, now_ms: u64) -> Self {
+        let limits =
+            DecoderLimits { message_bytes: options.max_message_bytes, fragments: options.max_fragments };
+        Self {
+            decoder: Decoder::new(limits, compresses),
+            deflate: None,
+            credit: CREDIT,
+            messages: Bucket::new(2.0 * f64::from(options.max_messages_per_s), now_ms),
+            pings: Bucket::new(5.0 * f64::from(options.max_pings_per_s), now_ms),
+            frames: 0,
+            frames_since_ms: now_ms,
+        }
+    }
+
+    /// Nothing would be lost if it were made anew.
+    pub(super) fn is_idle(&self) -> bool {
+        self.decoder.is_idle()
+    }
+
+    /// Whether another message may be read now.
+    fn may_read(&mut self, options: &Options, now_ms: u64) -> bool {
+        let rate = f64::from(options.max_messages_per_s);
+        self.credit > 0 && self.messages.has(rate, 2.0 * rate, now_ms)
+    }
+
+    /// Count what was decoded; a fault if it was too much.
+    fn count(&mut self, options: &Options, now_ms: u64, pinged: bool) -> Result<(), Fault> {
+        let frames = self.decoder.frames();
+        if now_ms >= self.frames_since_ms + 1000 {
+            (self.frames, self.frames_since_ms) = (0, now_ms);
+        }
+        self.frames += frames;
+        if options.max_frames_per_s > 0 && self.frames > options.max_frames_per_s {
+            return Err(Fault { code: close::POLICY, reason: "too many frames a second (max_frames_per_s)" });
+        }
+        if pinged {
+            let rate = f64::from(options.max_pings_per_s);
+            if !self.pings.has(rate, 5.0 * rate, now_ms) {
+                return Err(Fault {
+                    code: close::POLICY,
+                    reason: "too many pings a second (max_pings_per_s)",
+                });
+            }
+            self.pings.take();
+        }
+        Ok(())
+    }
+}
+
+impl Shard {
+    /// Frames from a watcher or for the application.
+    pub(super) fn read_frames(&mut self, key: Key) {
+        let shared = self.shared.clone();
+        let options = &shared.options;
+        let now_ms = self.now_ms;
+        let mut pong: Option<Vec<u8>> = None;
+        loop {
+            let Some(conn) = self.conns.get_mut(key) else { return };
+            let compresses = conn.variant_form;
+            let socket =
+                conn.socket.get_or_insert_with(|| Box::new(Socket::new(options, compresses, now_ms)));
+            if conn.after == After::Close || !socket.may_read(options, now_ms) {
+                break;
+            }
+            let mut input = match conn.input.take() {
+                Some(input) => *input,
+                None => match sys::recv(conn.fd, &mut self.scratch) {
+                    Ok(Some(0)) | Err(_) => return self.close(key),
+                    Ok(Some(n)) => self.scratch[..n].to_vec(),
+                    Ok(None) => break,
+                },
+            };
+            let fed = socket.decoder.feed(&mut input);
+            let counted = |socket: &mut Socket, pinged| socket.count(options, now_ms, pinged);
+            let event = match fed {
+                Ok((used, event)) => {
+                    if used < input.len() {
+                        conn.input = Some(Box::new(input[used..].to_vec()));
+                    }
+                    event
+                }
+                Err(fault) => return self.fault(key, fault),
+            };
+            let pinged = matches!(event, Some(Event::Ping(_)));
+            if let Err(fault) = counted(socket, pinged) {
+                shared.metrics.refused("websocket_rate");
+                return self.fault(key, fault);
+            }
+            let message = match event {
+                None | Some(Event::Pong) => continue,
+                Some(Event::Ping(data)) => {
+                    pong = Some(data);
+                    continue;
+                }
+                Some(Event::Close { code, reason }) => return self.peer_closes(key, code, reason),
+                Some(Event::Text(text)) => Message::Text(text.into()),
+                Some(Event::Binary(data)) => Message::Binary(data.into()),
+            };
+            socket.messages.take();
+            if conn.state == State::Socket {
+                socket.credit -= 1;
+                if let Some(exchange) = conn.work.as_deref().and_then(|work| work.exchange) {
+                    self.tell(exchange, Told::Message(message));
+                }
+            }
+        }
+        if let Some(data) = pong {
+            let mut out = vec![];
+            encoder::frame(Op::Pong, &data, &mut out);
+            self.write(key, &out);
+        }
+        self.arm(key);
+    }
+
+    /// The application takes one more message.
+    pub(super) fn want_message(&mut self, key: Key) {
+        let Some(socket) = self.conns.get_mut(key).and_then(|conn| conn.socket.as_deref_mut()) else {
+            return;
+        };
+        socket.credit += 1;
+        if socket.credit == 1 {
+            self.read_frames(key);
+        }
+    }
+
+    /// The peer broke a rule or a limit: say which, and end.
+    fn fault(&mut self, key: Key, fault: Fault) {
+        self.shared.metrics.refused(match fault.code {
+            close::TOO_BIG => "message_too_large",
+            close::POLICY => "websocket_policy",
+            _ => "websocket_protocol",
+        });
+        self.farewell(key, fault.code, fault.reason, fault.code, fault.reason.into());
+    }
+
+    fn peer_closes(&mut self, key: Key, code: u16, reason: String) {
+        let echoed = if code == close::NO_STATUS { close::NORMAL } else { code };
+        self.farewell(key, echoed, "", code, reason);
+    }
+
+    /// Send a close frame, tell the application, and close our side once it is sent.
+    pub(super) fn farewell(&mut self, key: Key, code: u16, reason: &str, told: u16, told_reason: String) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.after == After::Close {
+            return;
+        }
+        conn.after = After::Close;
+        let exchange = conn.work.as_deref_mut().and_then(|work| work.exchange.take());
+        if let Some(exchange) = exchange {
+            if let Some(gone) = self.forget(exchange) {
+                gone.flow.disconnected.store(true, std::sync::atomic::Ordering::SeqCst);
+            }
+            self.tell(exchange, Told::Closed(told, told_reason));
+        }
+        let mut out = vec![];
+        encoder::close(code, reason, &mut out);
+        self.write(key, &out);
+    }
+
+    /// The application takes the WebSocket.
+    pub(super) fn accept_socket(
+        &mut self,
+        key: Key,
+        exchange: Key,
+        subprotocol: Option<Box<str>>,
+        fields: &Fields,
+    ) {
+        self.begun(exchange);
+        let shared = self.shared.clone();
+        let now_ms = self.now_ms;
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(work) = conn.work.as_deref_mut() else { return };
+        let Intent::Application(handshake) = &work.intent else { return };
+        if work.sending != Sending::Nothing {
+            return;
+        }
+        let mut out = vec![];
+        handshake::write_response(
+            &mut out,
+            handshake,
+            subprotocol.as_deref(),
+            fields,
+            handshake.deflate.is_some(),
+        );
+        let deflate = handshake.deflate;
+        (work.sending, work.status) = (Sending::Length, 101);
+        let mut socket = Socket::new(&shared.options, deflate.is_some(), now_ms);
+        socket.deflate = deflate;
+        (conn.state, conn.socket, conn.variant_form) =
+            (State::Socket, Some(Box::new(socket)), deflate.is_some());
+        self.log(key);
+        if self.write(key, &out) {
+            self.read_frames(key);
+        }
+    }
+
+    /// The application sends a message.
+    pub(super) fn send_message(&mut self, key: Key, message: Message) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let (op, data): (Op, Bytes) = match message {
+            Message::Text(text) => (Op::Text, text),
+            Message::Binary(data) => (Op::Binary, data),
+        };
+        if conn.state != State::Socket || conn.after == After::Close {
+            return;
+        }
+        let mut out = Vec::with_capacity(data.len() + 16);
+        let fits = conn.socket.as_ref().and_then(|socket| socket.deflate).is_some_and(|d| d.fits(data.len()));
+        match if fits { deflate::compress(&data) } else { None } {
+            Some(compressed) => encoder::compressed_frame(op, &compressed, &mut out),
+            None => encoder::frame(op, &data, &mut out),
+        }
+        if let Some(work) = conn.work.as_deref_mut() {
+            work.owed += data.len();
+            work.sent_bytes += data.len() as u64;
+        }
+        self.write(key, &out);
+    }
+
+    /// The application closes the WebSocket, or refuses it.
+    pub(super) fn close_socket(&mut self, key: Key, code: u16, reason: &str) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.state == State::Socket {
+            if let Some(exchange) = conn.work.as_deref_mut().and_then(|work| work.exchange.take()) {
+                self.forget(exchange);
+            }
+            return self.farewell(key, code, reason, code, String::new());
+        }
+        conn.keep_alive = false;
+        if let Some(exchange) = conn.work.as_deref_mut().and_then(|work| work.exchange.take()) {
+            self.forget(exchange);
+        }
+        self.fail(key, &Refusal::new(403, "websocket_refused", "the application refused the WebSocket"));
+    }
+}

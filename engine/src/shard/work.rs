@@ -1,0 +1,100 @@
+//! A request in hand: what was asked, what for, and how far the answer is.
+use crate::app::Address;
+use crate::http::body::Body;
+use crate::http::fields::Fields;
+use crate::net::slab::Key;
+use crate::resource::key::ResourceKey;
+use crate::transport::websocket::handshake::Handshake;
+use std::sync::Arc;
+
+/// What a GET is for.
+pub enum Intent {
+    /// The representation, once.
+    Once,
+    /// An event stream; with the `Last-Event-ID`.
+    Events(Option<Box<str>>),
+    /// A WebSocket with subprotocol `freshwire.v1`; with the `Last-Event-ID`, if a client can send one.
+    Socket(Box<Handshake>, Option<Box<str>>),
+    /// A WebSocket for the application.
+    Application(Box<Handshake>),
+    /// `Prefer: wait`, seconds; the request has an `If-None-Match`.
+    Wait(u32),
+}
+
+impl Intent {
+    /// Whether the resource is to be followed.
+    pub fn watches(&self) -> bool {
+        !matches!(self, Self::Once | Self::Application(_))
+    }
+}
+
+/// How the body of the response is being framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    /// No head has gone out.
+    Nothing,
+    /// A declared length.
+    Length,
+    /// Chunks.
+    Chunks,
+    /// Until the connection closes.
+    UntilClose,
+    /// The head goes out, the body does not (HEAD, 204, 304).
+    HeadOnly,
+}
+
+/// A request in hand.
+pub struct Work {
+    /// Method as sent.
+    pub method: Box<str>,
+    /// Normalised path and query.
+    pub target: Box<str>,
+    /// HTTP minor version.
+    pub minor: u8,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// The request's fields, where they are still needed.
+    pub fields: Fields,
+    /// Who asks.
+    pub client: Address,
+    /// What for.
+    pub intent: Intent,
+    /// The resource, if it is a GET or HEAD of one.
+    pub resource: Option<ResourceKey>,
+    /// The request carries `Authorization` or `Cookie`.
+    pub credentials: bool,
+    /// The application is to be asked for this request alone.
+    pub alone: bool,
+    /// The flight that this request leads.
+    pub flight: Option<Box<str>>,
+    /// The exchange with the application.
+    pub exchange: Option<Key>,
+    /// What is left of the request's body.
+    pub body: Body,
+    /// Pieces of the body that the application has asked for.
+    pub wanted: u32,
+    /// The client waits for 100 (Continue).
+    pub expects_continue: bool,
+    /// Bytes of the body so far.
+    pub body_bytes: u64,
+    /// The body of a request that the node itself answers.
+    pub gathered: Option<Vec<u8>>,
+    /// When the request was read, milliseconds.
+    pub started_ms: u64,
+    /// How the response is being sent.
+    pub sending: Sending,
+    /// Status that went out.
+    pub status: u16,
+    /// Bytes of the response's body so far.
+    pub sent_bytes: u64,
+    /// What the application has sent and the kernel has not taken.
+    pub owed: usize,
+    /// For the access log.
+    pub cache: &'static str,
+    /// For the access log.
+    pub position: u64,
+    /// It came through the operator's listener.
+    pub admin: bool,
+    /// Shared with the application.
+    pub flow: Arc<crate::app::Flow>,
+}

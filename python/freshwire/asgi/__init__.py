@@ -1,0 +1,1 @@
+"""Run an ASGI application in this process, behind the engine: its lifespan, its event loop, its server."""

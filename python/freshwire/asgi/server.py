@@ -1,0 +1,129 @@
+"""One node and one application on the running event loop, from the first listener to the last handler.
+
+`current_node` is the node of this process, for whatever publishes changes from it.
+"""
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from freshwire._engine import Node
+from freshwire.asgi.lifespan import SHUTDOWN_TIMEOUT_S, STARTUP_TIMEOUT_S, Lifespan, LifespanError, Mode
+from freshwire.asgi.types import Application
+
+_node: Node | None = None
+
+
+def current_node() -> Node | None:
+    """The node that serves in this process, or None while there is none."""
+    return _node
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A bound, listening socket, and who may come in there."""
+
+    socket: socket.socket
+    role: Literal["public", "admin"] = "public"
+
+    @property
+    def address(self) -> str:
+        """As people write it: "127.0.0.1:8000", "[::1]:8000" or "unix:/path"."""
+        name = self.socket.getsockname()
+        if self.socket.family == socket.AF_UNIX:
+            path = name.decode(errors="replace") if isinstance(name, bytes) else name
+            return f"unix:{path}"
+        host, port = name[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Server:
+    """Serves one application; `serve` may be called once."""
+
+    def __init__(
+        self,
+        app: Application,
+        options: Mapping[str, Any],
+        listeners: Sequence[Listener],
+        *,
+        root_path: str = "",
+        lifespan: Mode = "auto",
+        startup_timeout_s: float = STARTUP_TIMEOUT_S,
+        shutdown_timeout_s: float = SHUTDOWN_TIMEOUT_S,
+        log: logging.Logger | None = None,
+    ) -> None:
+        """Take over the listeners; nothing runs yet.
+
+        app: an ASGI 3 application.
+        options: the engine's options (`freshwire._engine.default_options`).
+        root_path: where the application is mounted, if a proxy takes that off the path.
+        log: errors of the application go there with their traceback; default "freshwire.error".
+
+        Raises ValueError for an option that is unknown, out of range or not safe.
+        """
+        self.started = asyncio.Event()
+        """Set when connections are accepted."""
+        self._stopping = False
+        self._app = app
+        self._root_path = root_path
+        self._log = log or logging.getLogger("freshwire.error")
+        self._lifespan = Lifespan(
+            app,
+            lifespan,
+            startup_timeout_s=startup_timeout_s,
+            shutdown_timeout_s=shutdown_timeout_s,
+            log=self._log,
+        )
+        described = [(listener, listener.role, listener.address) for listener in listeners]
+        self.node = Node(
+            json.dumps(dict(options)),
+            [(listener.socket.detach(), role, address) for listener, role, address in described],
+        )
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Start the application and serve it until `stop` is set and every connection has ended.
+
+        Raises LifespanError if the application does not start; one that does not stop as it should is logged.
+        """
+        global _node
+        loop = asyncio.get_running_loop()
+        before, _node = _node, self.node
+        try:
+            await self._lifespan.startup()
+            loop.add_reader(self.node.fileno(), self.node.drain)
+            try:
+                self.node.start(self._app, loop, self._on_error, self._lifespan.state, self._root_path)
+                self.started.set()
+                await stop.wait()
+                ended = asyncio.Event()
+                self._stopping = True
+                self.node.shutdown(ended.set)
+                await ended.wait()
+            except asyncio.CancelledError:
+                self.abort()
+                raise
+            finally:
+                await self._stop_lifespan()
+                await asyncio.to_thread(self.node.join)
+                loop.remove_reader(self.node.fileno())
+        finally:
+            _node = before
+
+    def abort(self) -> None:
+        """End every connection at once: for a second signal, after `stop`."""
+        # The first call of `shutdown` is the patient one.
+        for _ in range(1 if self._stopping else 2):
+            self.node.shutdown(lambda: None)
+
+    async def _stop_lifespan(self) -> None:
+        try:
+            await self._lifespan.shutdown()
+        except LifespanError as error:
+            self._log.error("%s", error, exc_info=error.__cause__)
+
+    def _on_error(self, text: str, error: BaseException | None) -> None:
+        self._log.error(text, exc_info=error)

@@ -1,0 +1,33 @@
+"""How a node runs in an event loop: what `freshwire serve` and the test kit share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from freshwire.asgi.server import Server
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop: uvloop when it can be imported; None: asyncio itself."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def serve(server: Server, stop: asyncio.Event, on_started: Callable[[], None]) -> None:
+    """Serve until `stop`, and say when connections are accepted.
+
+    Raises LifespanError.
+    """
+    serving = asyncio.create_task(server.serve(stop))
+    started = asyncio.create_task(server.started.wait())
+    try:
+        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        if server.started.is_set():
+            on_started()
+        await serving
+    finally:
+        started.cancel()
