@@ -1,6 +1,7 @@
 """The board in a browser: a real node, the real application, and headless Chromium.
 
-It also takes the screenshots of the documentation.
+It also takes the screenshots of the documentation: SCREENSHOTS=1 puts them into docs/images, so that no other run
+changes a file of the repository.
 """
 
 import os
@@ -8,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,7 +17,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ROOT / "docs" / "images"
 MAX_IMAGE_BYTES = 300_000
 
 CHROMIUM = "/usr/bin/chromium"
@@ -34,12 +35,13 @@ CHANGE_MS = 30_000
 """How long a change may take. At the default speed each airport has one every few seconds."""
 
 
-@pytest.fixture(scope="module")
-def node(data: Path) -> Iterator[str]:
+@contextmanager
+def started(data: Path, port: int = 0) -> Iterator[str]:
     """The URL of a node that serves the demo as a user would start it."""
-    program = Path(sys.executable).with_name("freshwire")
-    command = [str(program), "serve", "--port", "0", "--public-stats", "examples.departures.app:app"]
-    environment = os.environ | {"DEPARTURES_DATA": str(data), "PYTHONUNBUFFERED": "1"}
+    program = str(Path(sys.executable).with_name("freshwire"))
+    options = ["--port", str(port), "--set", "public_stats=true"]
+    command = [program, "serve", *options, "examples.departures.app:app"]
+    environment = os.environ | {"DEPARTURES_DATA": str(data), "FRESHWIRE_ADMIN_SOCKET": "off"}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -47,13 +49,21 @@ def node(data: Path) -> Iterator[str]:
         said = []
         for line in process.stdout:
             said.append(line)
-            if started := re.search(r"http://[\d.]+:\d+", line):
-                yield started[0]
+            if url := re.search(r"http://[\d.]+:\d+", line):
                 break
         else:
             pytest.fail("the node did not start:\n" + "".join(said))
-        process.terminate()
-        process.communicate(timeout=30)
+        try:
+            yield url[0]
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def node(data: Path) -> Iterator[str]:
+    with started(data) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +72,16 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Where the screenshots go."""
+    if not os.environ.get("SCREENSHOTS"):
+        return tmp_path
+    folder = ROOT / "docs" / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture
@@ -81,9 +101,16 @@ def open_board(page: Page, node: str, code: str) -> None:
     expect(page.locator("#upcoming tr")).to_have_count(20)
 
 
-def take(page: Page, name: str) -> None:
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    file = IMAGES / f"{name}.png"
+AT_REST = """
+    document.getAnimations().every((animation) => animation instanceof CSSAnimation) &&
+    [...document.querySelectorAll("[data-text]")].every((flaps) => flaps.textContent === flaps.dataset.text)
+"""
+"""Nothing moves: no row slides, no flap falls. (What is lit up may be: that is what it looks like.)"""
+
+
+def take(page: Page, name: str, folder: Path) -> None:
+    file = folder / f"{name}.png"
+    page.wait_for_function(AT_REST)
     page.screenshot(path=file)
     assert file.stat().st_size < MAX_IMAGE_BYTES
 
@@ -142,6 +169,17 @@ def test_a_row_leads_to_its_flight_which_is_live_too(page: Page, node: str) -> N
     expect(page.locator("#announced li")).not_to_have_count(announced, timeout=2 * CHANGE_MS)
 
 
+def test_a_board_that_has_lost_its_node_says_so_and_comes_back(page: Page, data: Path) -> None:
+    with started(data) as url:
+        open_board(page, url, "EWR")
+    expect(page.locator("#connection")).to_have_text("reconnecting…")
+    stood_still = page.locator("#clock").inner_text()
+    with started(data, port=int(url.rpartition(":")[2])):
+        assert page.locator("#clock").inner_text() == stood_still
+        expect(page.locator("#connection")).to_have_text("live", timeout=CHANGE_MS)
+        page.wait_for_selector("tr.changed", timeout=CHANGE_MS)
+
+
 def test_a_flight_that_is_not_there_is_said_to_be_so(page: Page, node: str) -> None:
     page.goto(f"{node}/flight.html?id=0")
     expect(page.locator("#connection")).not_to_have_text(re.compile("live$|connecting"))
@@ -156,21 +194,20 @@ def test_who_wants_no_motion_gets_none(chromium: Browser, node: str) -> None:
     page.close()
 
 
-def test_the_board_fits_a_phone(chromium: Browser, node: str) -> None:
+def test_the_board_fits_a_phone(chromium: Browser, node: str, images: Path) -> None:
     page = chromium.new_page(viewport={"width": 390, "height": 844}, device_scale_factor=2)
     open_board(page, node, "EWR")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     expect(page.get_by_role("row").nth(5)).to_be_visible()
-    take(page, "departures-phone")
+    take(page, "departures-phone", images)
     page.close()
 
 
-def test_screenshots_of_the_board_and_a_flight(page: Page, node: str) -> None:
+def test_screenshots_of_the_board_and_a_flight(page: Page, node: str, images: Path) -> None:
     open_board(page, node, "EWR")
     expect(page.locator("#latest li")).to_have_count(6, timeout=4 * CHANGE_MS)
     expect(page.locator("[data-figure=p99]")).to_have_text(re.compile(r"\d"))
-    take(page, "departures")
+    take(page, "departures", images)
     page.locator("#upcoming tr[data-status=delayed] a").last.click()
     expect(page.locator("#announced li").first).to_be_visible()
-    page.wait_for_timeout(1000)  # the flaps come to rest
-    take(page, "departures-flight")
+    take(page, "departures-flight", images)

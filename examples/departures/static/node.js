@@ -28,7 +28,7 @@ export function showNode(panel, without) {
   }, (state) => {
     panel.dataset.state = state;
     without.hidden = state !== "refused" && state !== "gone";
-    without.textContent = "The node keeps its figures to itself: start it with --public-stats to see them here.";
+    without.textContent = "The node keeps its figures to itself: start it with --set public_stats=true to see them here.";
     if (!without.hidden) panel.hidden = true;
   });
 }
