@@ -213,7 +213,12 @@ impl Shard {
                     self.plan_watch(&mut work, authority)?;
                 }
             }
-            Upgrade::None => work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target)),
+            Upgrade::None => {
+                if work.credentials && !matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE") {
+                    self.check_origin(&work, authority)?;
+                }
+                work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
+            }
         }
         Ok(work)
     }
@@ -262,7 +267,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Pages of other origins may not follow resources (security rows 1 and 23).
+    /// Pages of other origins may not follow resources, nor change any with a user's credentials (security row 1).
     fn check_origin(&self, work: &Work, authority: &str) -> Result<(), Refused> {
         let Some(origin) = work.fields.get("origin") else { return Ok(()) };
         let origin = std::str::from_utf8(origin).unwrap_or_default();
