@@ -153,7 +153,9 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else {
             return refused(400, "gone", "the connection has gone");
         };
-        (conn.asked, conn.tick, conn.keep_alive) = (true, now, head.keep_alive && !self.draining);
+        // What follows an upgrade is never read as a request, however that ends (security row 2).
+        let keep_alive = head.keep_alive && head.upgrade == Upgrade::None && !self.draining;
+        (conn.asked, conn.tick, conn.keep_alive) = (true, now, keep_alive);
         let door = &shared.doors[conn.listener as usize];
         let host = head.host.unwrap_or_default();
         if !(door.hosts.allows(host) || (head.minor == 0 && head.host.is_none())) {
