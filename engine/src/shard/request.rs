@@ -119,7 +119,9 @@ impl Shard {
         let more = at < n && out.len() >= TURN_BYTES;
         if let Some(conn) = self.conns.get_mut(key) {
             if at < n && !end {
-                if conn.input.is_none() && conn.state == State::Idle && at > 0 {
+                // The head that has just begun to come has its own time; the first one has it from the accept on.
+                let begins = at > 0 || (old == 0 && conn.asked);
+                if conn.input.is_none() && conn.state == State::Idle && begins {
                     conn.tick = self.wheel.now();
                 }
                 conn.input = Some(Box::new(scratch[at..n].to_vec()));
