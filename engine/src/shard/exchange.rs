@@ -1,5 +1,6 @@
 //! An exchange with the application: whom it is for, and what of the answer is kept back.
 use super::Shard;
+use super::request::body_too_large;
 use super::work::{Intent, Work};
 use crate::app::{Address, Event, ExchangeId, Flow, Kind, Request, ResponseHead};
 use crate::http::refusal::Refusal;
@@ -222,8 +223,7 @@ impl Shard {
             }
             work.body_bytes += data.len() as u64;
             if work.body_bytes > limit {
-                let detail = format!("a request body may have {limit} bytes (max_body_bytes)");
-                return self.fail(key, &Refusal::new(413, "body_too_large", detail));
+                return self.fail(key, &body_too_large(limit));
             }
             let more = !work.body.done();
             if let Some(gathered) = &mut work.gathered {

@@ -103,6 +103,10 @@ impl Shard {
                         work.body.feed(&scratch[at..upto], |data| body.extend_from_slice(data))
                     };
                     match fed {
+                        Ok(_) if body.len() as u64 > shared.options.max_body_bytes => {
+                            self.refuse(&mut out, &body_too_large(shared.options.max_body_bytes), &[]);
+                            end = true;
+                        }
                         Ok(used) => {
                             at += used;
                             work.body_bytes = body.len() as u64;
@@ -203,8 +207,7 @@ impl Shard {
         });
         let limit = shared.options.max_body_bytes;
         if matches!(head.framing, Framing::Length(length) if length > limit) {
-            let detail = format!("a request body may have {limit} bytes (max_body_bytes)");
-            return refused(413, "body_too_large", detail);
+            return Err((body_too_large(limit), &[]));
         }
         work.credentials = has_credentials(&work.fields);
         let authority = if host.is_empty() { "-" } else { host };
@@ -297,6 +300,11 @@ impl Shard {
         }
         self.conns.get(key).is_some_and(|conn| conn.state != State::Idle || conn.keep_alive)
     }
+}
+
+/// A body above the limit, declared or not.
+pub(super) fn body_too_large(limit: u64) -> Refusal {
+    Refusal::new(413, "body_too_large", format!("a request body may have {limit} bytes (max_body_bytes)"))
 }
 
 /// The text of a field that must be short and plain to mean anything.
