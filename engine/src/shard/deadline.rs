@@ -138,7 +138,10 @@ impl Shard {
                 shared.metrics.refused("slow_reader");
                 self.close(key);
             }
-            Deadline::HeadTimeout if conn.input.is_none() => self.close(key),
+            Deadline::HeadTimeout if conn.input.is_none() => {
+                shared.metrics.refused("header_timeout");
+                self.close(key);
+            }
             Deadline::HeadTimeout => {
                 let detail = format!(
                     "a request head must arrive within {} s (header_timeout_s)",
