@@ -50,7 +50,7 @@ fn deadline(conn: &Conn, options: &Options) -> (u32, Deadline) {
         State::Sse | State::Watch | State::Socket if conn.blocked => {
             (after(options.push_timeout_s), Deadline::ReaderTooSlow)
         }
-        State::Socket if conn.socket.is_some() && conn.input.is_some() => {
+        State::Socket | State::Watch if conn.socket.as_ref().is_some_and(|s| s.put_off) => {
             (conn.tick.saturating_add(1), Deadline::Look)
         }
         State::Sse | State::Watch | State::Socket => (after(options.heartbeat_s), Deadline::Heartbeat),

@@ -293,6 +293,8 @@ impl Shard {
             self.catch_up(key);
         } else if conn.state == State::Idle {
             self.read_requests(key);
+        } else {
+            self.arm(key);
         }
     }
 
