@@ -142,12 +142,18 @@ impl Shard {
                     }
                     event
                 }
-                Err(fault) => return self.fault(key, fault),
+                Err(fault) => {
+                    let reason = match fault.code {
+                        close::TOO_BIG => "message_too_large",
+                        close::POLICY => "websocket_policy",
+                        _ => "websocket_protocol",
+                    };
+                    return self.fault(key, reason, fault);
+                }
             };
             let pinged = matches!(event, Some(Event::Ping(_)));
             if let Err(fault) = counted(socket, pinged) {
-                shared.metrics.refused("websocket_rate");
-                return self.fault(key, fault);
+                return self.fault(key, "websocket_rate", fault);
             }
             let message = match event {
                 None | Some(Event::Pong) => continue,
@@ -187,12 +193,8 @@ impl Shard {
     }
 
     /// The peer broke a rule or a limit: say which, and end.
-    fn fault(&mut self, key: Key, fault: Fault) {
-        self.shared.metrics.refused(match fault.code {
-            close::TOO_BIG => "message_too_large",
-            close::POLICY => "websocket_policy",
-            _ => "websocket_protocol",
-        });
+    fn fault(&mut self, key: Key, reason: &'static str, fault: Fault) {
+        self.shared.metrics.refused(reason);
         self.farewell(key, fault.code, fault.reason, fault.code, fault.reason.into());
     }
 
