@@ -133,9 +133,13 @@ impl Application {
         }
         let kwargs = PyDict::new(py);
         kwargs.set_item(intern!(py, "context"), self.context.bind(py).call_method0(intern!(py, "copy"))?)?;
-        let task = self.make_task.bind(py).call((&exchange,), Some(&kwargs))?;
-        exchange.get().set_task(task.unbind());
-        Ok(())
+        match self.make_task.bind(py).call((&exchange,), Some(&kwargs)) {
+            Ok(task) => {
+                exchange.get().set_task(task.unbind());
+                Ok(())
+            }
+            Err(error) => Exchange::abandoned(&exchange, error),
+        }
     }
 
     /// Tell the operator. `error`: what was raised.

@@ -1,8 +1,7 @@
 #![allow(unsafe_code)]
 //! The application's own coroutine: getting it, stepping it, and telling what it raised.
 use pyo3::exceptions::{
-    PyBaseExceptionGroup, PyException, PyGeneratorExit, PyKeyboardInterrupt, PyOSError, PyStopIteration,
-    PyTypeError,
+    PyBaseExceptionGroup, PyException, PyGeneratorExit, PyKeyboardInterrupt, PyStopIteration, PyTypeError,
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -85,11 +84,10 @@ pub fn belongs_to_the_loop(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
         || error.is_instance(py, CANCELLED.import(py, "asyncio", "CancelledError")?))
 }
 
-/// Whether an exception is an `OSError`, or a group of nothing else (as task groups make of it).
-pub fn is_os_error(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+/// Whether an exception is of this class, or a group of nothing else (as task groups make of it).
+pub fn is_only(py: Python<'_>, error: &PyErr, class: &Bound<'_, PyType>) -> PyResult<bool> {
     if error.is_instance_of::<PyBaseExceptionGroup>(py) {
-        let others = error.value(py).call_method1("split", (py.get_type::<PyOSError>(),))?.get_item(1)?;
-        return Ok(others.is_none());
+        return Ok(error.value(py).call_method1("split", (class,))?.get_item(1)?.is_none());
     }
-    Ok(error.is_instance_of::<PyOSError>(py))
+    Ok(error.is_instance(py, class))
 }

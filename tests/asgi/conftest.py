@@ -1,4 +1,4 @@
-"""A real node with a real application, in a thread with an event loop of its own, on a port that the kernel chooses."""
+"""A real node with a real application, in a thread with an event loop of its own, on any free port."""
 
 import asyncio
 import http.client
@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import uvloop
-
 from freshwire.asgi.server import Listener, Server
 from freshwire.asgi.types import Application
 
@@ -50,10 +49,20 @@ class Reply:
 class Served:
     """A running server, as a client sees it."""
 
-    def __init__(self, server: Server, port: int, loop: asyncio.AbstractEventLoop, errors: Records) -> None:
+    def __init__(
+        self,
+        server: Server,
+        port: int,
+        loop: asyncio.AbstractEventLoop,
+        stop: asyncio.Event,
+        thread: threading.Thread,
+        errors: Records,
+    ) -> None:
         self.server = server
         self.port = port
         self.loop = loop
+        self.stop = stop
+        self.thread = thread
         self.errors = errors
 
     def connect(self, request: bytes = b"") -> socket.socket:
@@ -77,6 +86,15 @@ class Served:
         """One request on a connection of its own."""
         with self.connect(request(target, *lines, method=method, body=body)) as client:
             return self.reply(client, method)
+
+    def begin_stop(self) -> None:
+        """Ask the server to end, and wait until it accepts nobody any more."""
+        self.loop.call_soon_threadsafe(self.stop.set)
+        while True:
+            try:
+                self.connect().close()
+            except OSError:
+                return
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run something on the server's loop."""
@@ -114,7 +132,9 @@ def serving(
         task = asyncio.create_task(server.serve(stop))
         started = asyncio.create_task(server.started.wait())
         await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
-        ready.set()
+        started.cancel()
+        if server.started.is_set():
+            ready.set()
         await task
 
     def run() -> None:
@@ -133,7 +153,7 @@ def serving(
         if failures:
             raise failures[0]
         server, loop, stop = running[0]
-        yield Served(server, port, loop, errors)
+        yield Served(server, port, loop, stop, thread, errors)
     finally:
         if thread.is_alive():
             loop.call_soon_threadsafe(stop.set)

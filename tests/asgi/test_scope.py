@@ -1,10 +1,12 @@
 """What an application is told of a request."""
 
+import asyncio
 import json
 import socket
 
 from apps import respond
 from conftest import request
+from freshwire.asgi.server import Listener, Server
 
 
 async def describe(scope, receive, send):
@@ -86,10 +88,7 @@ def test_the_state_of_the_lifespan_is_shared_by_shallow_copy(serve):
 
 
 def test_a_unix_listener_has_its_path_as_the_server_and_no_client(serve, tmp_path, loop_factory):
-    from conftest import Listener, Server  # noqa: F401
-
     path = str(tmp_path / "app.sock")
-    import asyncio
 
     async def main():
         listener = socket.socket(socket.AF_UNIX)

@@ -46,7 +46,12 @@ def test_pieces_are_joined_by_the_client_in_order(serve):
 
 
 def test_a_body_may_be_any_bytes_like_object(serve):
-    messages = [start(), body(bytearray(b"ab"), True), body(memoryview(b"cd"), True), {"type": "http.response.body"}]
+    messages = [
+        start(),
+        body(bytearray(b"ab"), True),
+        body(memoryview(b"cd"), True),
+        {"type": "http.response.body"},
+    ]
     assert serve(sending(*messages)).get().body == b"abcd"
 
 
@@ -153,7 +158,11 @@ def test_what_frames_the_connection_is_not_the_applications(serve):
         ([{}], ValueError, "has a 'type'"),
         ([{"type": 7}], TypeError, "'type' of an ASGI message is a str"),
         ([{"type": "http.response.foo"}], ValueError, "unknown ASGI message type 'http.response.foo'"),
-        ([body()], RuntimeError, "unexpected ASGI message 'http.response.body', expected http.response.start"),
+        (
+            [body()],
+            RuntimeError,
+            "unexpected ASGI message 'http.response.body', expected http.response.start",
+        ),
         ([start(), start()], RuntimeError, "expected http.response.body"),
         ([{"type": "websocket.accept"}], RuntimeError, "expected http.response.start"),
         ([{"type": "http.response.start"}], ValueError, "'status' is missing"),

@@ -187,6 +187,29 @@ pub fn write_head(
     });
 }
 
+/// The part of a head that is the same each time a representation of this length is sent: to be followed by
+/// [`write_head_end`].
+pub fn write_head_start(out: &mut Vec<u8>, status: u16, fields: &Fields, length: u64) {
+    write_status_line(out, status);
+    for (name, value) in fields.iter().filter(|(name, _)| !is_framing_field(name)) {
+        write_field(out, name, value);
+    }
+    write_field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+}
+
+/// The part that differs: date (unless the application gave one), age in seconds, and what becomes of the connection.
+pub fn write_head_end(out: &mut Vec<u8>, minor: u8, date: Option<&[u8; 29]>, age_s: u64, keep_alive: bool) {
+    if let Some(date) = date {
+        write_field(out, b"date", date);
+    }
+    write_field(out, b"age", itoa::Buffer::new().format(age_s).as_bytes());
+    out.extend_from_slice(match keep_alive {
+        false => b"connection: close\r\n\r\n",
+        true if minor == 0 => b"connection: keep-alive\r\n\r\n",
+        true => b"\r\n",
+    });
+}
+
 /// Append an interim response such as 103 Early Hints (RFC 8297). HTTP/1.0 clients get none.
 pub fn write_interim(out: &mut Vec<u8>, status: u16, fields: &Fields) {
     write_status_line(out, status);

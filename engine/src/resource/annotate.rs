@@ -39,10 +39,14 @@ pub fn fields(rep: &Representation) -> Fields {
     fields
 }
 
-/// `age` (RFC 9111 §5.1), for a response that was not just made.
+/// Seconds for `age` (RFC 9111 §5.1), for a response that was not just made.
+pub fn age_s(rep: &Representation, now_ms: u64) -> u64 {
+    rep.initial_age_s.saturating_add(now_ms.saturating_sub(rep.created_ms) / 1000)
+}
+
+/// `age`.
 pub fn age(fields: &mut Fields, rep: &Representation, now_ms: u64) {
-    let resident_s = now_ms.saturating_sub(rep.created_ms) / 1000;
-    fields.push("age", itoa::Buffer::new().format(rep.initial_age_s.saturating_add(resident_s)));
+    fields.push("age", itoa::Buffer::new().format(age_s(rep, now_ms)));
 }
 
 /// Why a request went on to the application (RFC 9211 §2.2).

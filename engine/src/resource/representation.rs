@@ -12,6 +12,7 @@ use crate::http::fields::Fields;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A whole response.
@@ -48,6 +49,8 @@ pub struct Representation {
     pub initial_age_s: u64,
     /// A later GET may be answered from it.
     pub reusable: bool,
+    /// The start of the head of a hit, written once.
+    pub hit_head: OnceLock<Box<[u8]>>,
     /// No tag of it changed after its position and up to here. The one thing that moves.
     checked: AtomicU64,
 }
@@ -98,6 +101,7 @@ impl Representation {
             created_ms: now_ms,
             initial_age_s: policy::age_s(&head.fields),
             reusable: decision.reusable,
+            hit_head: OnceLock::new(),
             checked: AtomicU64::new(position.offset),
         }
     }
@@ -125,6 +129,7 @@ impl Representation {
             etag: self.etag.clone(),
             tags: self.tags.clone(),
             groups: self.groups.clone(),
+            hit_head: OnceLock::new(),
             checked: AtomicU64::new(self.checked()),
             ..*self
         }

@@ -59,42 +59,35 @@ impl Shard {
         self.make(work, Gathering { head, body: json.into_bytes(), decision, groups: vec![] }, position)
     }
 
-    pub(super) fn serve_figures(&mut self, key: Key, out: &mut Vec<u8>) {
+    pub(super) fn serve_figures(&mut self, key: Key) {
         let position = self.shared.resources.log.advance();
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let Some(made) = self.figures(work, position) else { return };
         if work.intent.watches() {
-            return self.watch(key, made, &[], Audience::Public, out);
+            return self.watch(key, made, &[], Audience::Public);
         }
         self.serve(
             key,
             &Arc::new(made),
             crate::resource::annotate::CacheStatus::Stored(crate::resource::annotate::Forward::Miss),
-            out,
         );
     }
 
     /// Answer, or begin to read the body of, a request that is the node's own business.
-    pub(super) fn serve_own(&mut self, key: Key, body: Vec<u8>, out: &mut Vec<u8>) {
+    pub(super) fn serve_own(&mut self, key: Key, body: Vec<u8>) {
         let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
         if work.body.done() {
-            return self.respond_own(key, body, out);
+            return self.answer_own(key, body);
         }
         work.gathered = Some(body);
         if work.expects_continue {
-            out.extend_from_slice(CONTINUE);
+            self.write(key, CONTINUE);
         }
         self.want(key);
     }
 
-    /// The body of such a request is there.
+    /// Answer such a request, whose body is there.
     pub(super) fn answer_own(&mut self, key: Key, body: Vec<u8>) {
-        let mut out = vec![];
-        self.respond_own(key, body, &mut out);
-        self.write(key, &out);
-    }
-
-    fn respond_own(&mut self, key: Key, body: Vec<u8>, out: &mut Vec<u8>) {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let path = work.target.split('?').next().unwrap_or_default();
         let answer = if !work.admin {
@@ -126,27 +119,14 @@ impl Shard {
                 let fields: Fields =
                     [("content-type", kind), ("cache-control", "no-store")].into_iter().collect();
                 let framing = BodyFraming::Length(text.len() as u64);
-                write_head(
-                    out,
-                    work.minor,
-                    200,
-                    &fields,
-                    framing,
-                    conn.keep_alive,
-                    self.date.at(self.unix_s),
-                );
+                let (minor, keep_alive) = (work.minor, conn.keep_alive);
+                let mut out = self.buffer(key);
+                write_head(&mut out, minor, 200, &fields, framing, keep_alive, self.date.at(self.unix_s));
                 out.extend_from_slice(text.as_bytes());
                 self.complete(key);
+                self.give(key, out);
             }
-            Err(refusal) => {
-                self.shared.metrics.refused(refusal.reason);
-                let Some(conn) = self.conns.get_mut(key) else { return };
-                if let Some(work) = conn.work.as_deref_mut() {
-                    work.status = refusal.status;
-                }
-                refusal.write(out, self.date.at(self.unix_s), conn.keep_alive, &[]);
-                self.complete(key);
-            }
+            Err(refusal) => self.fail(key, &refusal),
         }
     }
 

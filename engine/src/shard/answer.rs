@@ -40,9 +40,9 @@ impl Shard {
         match answer {
             Answer::EarlyHints(fields) => {
                 if work.sending == Sending::Nothing && work.minor > 0 && matches!(work.intent, Intent::Once) {
-                    let mut out = vec![];
+                    let mut out = self.buffer(key);
                     response::write_interim(&mut out, 103, &fields);
-                    self.write(key, &out);
+                    self.give(key, out);
                 }
             }
             Answer::Start { head, body, more } => {
@@ -208,20 +208,18 @@ impl Shard {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let Some(made) = self.make(work, gathering, position) else { return };
         let flight = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()?.flight.take());
-        let mut out = vec![];
         if watching {
-            self.watch(key, made, &names, audience, &mut out);
+            self.watch(key, made, &names, audience);
         } else {
             let made = Arc::new(made);
             let why = if keeping { Forward::Miss } else { forwarded(Some(sharing)) };
             let status = if keeping { CacheStatus::Stored(why) } else { CacheStatus::Forwarded(why) };
             self.keep(key, &names, audience, &made, keeping);
-            self.serve(key, &made, status, &mut out);
+            self.serve(key, &made, status);
         }
         if let Some(flight) = flight {
             self.land(&flight, false);
         }
-        self.write(key, &out);
     }
 
     /// Keep a representation for later GETs if it may be, and let the variant's watch know of it in any case: a client
@@ -260,7 +258,10 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
         let position = self.shared.resources.position(work.position);
-        annotate::fresh_position(&mut fields, position.salted(None));
+        if !more || sharing.is_none() {
+            // What is streamed is not compared with what watchers have: nobody shall watch from it.
+            annotate::fresh_position(&mut fields, position.salted(None));
+        }
         let status = CacheStatus::Forwarded(forwarded(sharing));
         annotate::cache_status(&mut fields, status);
         let bodiless = head.status < 200 || matches!(head.status, 204 | 304);
@@ -285,22 +286,15 @@ impl Shard {
             conn.keep_alive = false;
         }
         (work.sending, work.status, work.cache) = (sending, head.status, status.word());
-        let mut out = Vec::with_capacity(body.len() + 512);
-        write_head(
-            &mut out,
-            work.minor,
-            head.status,
-            &fields,
-            framing,
-            conn.keep_alive,
-            self.date.at(self.unix_s),
-        );
+        let (minor, keep_alive) = (work.minor, conn.keep_alive);
+        let mut out = self.buffer(key);
+        write_head(&mut out, minor, head.status, &fields, framing, keep_alive, self.date.at(self.unix_s));
         self.append(key, &mut out, &body, more, None);
         if !more {
             self.forget(exchange);
             self.complete(key);
         }
-        self.write(key, &out);
+        self.give(key, out);
     }
 
     /// More of a response.
@@ -336,7 +330,7 @@ impl Shard {
             entry.gathering = None;
             self.land_alone(key, true);
         }
-        let mut out = Vec::with_capacity(data.len() + 16);
+        let mut out = self.buffer(key);
         self.append(key, &mut out, &data, more, trailers.as_ref());
         if !more {
             if let Some(Exchange { gathering: Some(gathering), position, .. }) = self.forget(exchange)
@@ -352,7 +346,7 @@ impl Shard {
             self.land_alone(key, false);
             self.complete(key);
         }
-        self.write(key, &out);
+        self.give(key, out);
     }
 
     /// Frame a piece of the body for the wire.
@@ -452,7 +446,9 @@ impl Shard {
         conn.keep_alive &= !self.draining;
         (conn.state, conn.tick) = (State::Idle, now);
         if conn.keep_alive {
-            self.again.push(key);
+            if (conn.input.is_some() || conn.unread || conn.half_closed) && self.turn != Some(key) {
+                self.again.push(key);
+            }
         } else {
             conn.after = After::Close;
         }

@@ -66,8 +66,6 @@ pub enum State {
 pub enum After {
     /// Nothing.
     Stay,
-    /// The next request.
-    NextRequest,
     /// Our side is closed.
     Close,
 }
@@ -116,6 +114,10 @@ pub struct Conn {
     pub keep_alive: bool,
     /// A request was read from it.
     pub asked: bool,
+    /// `input` is part of a head, known not to be all of it.
+    pub partial: bool,
+    /// The kernel may have bytes that nobody has asked for.
+    pub unread: bool,
     /// The peer has ended its side.
     pub half_closed: bool,
     /// The WebSocket compresses; or the event stream is unchunked (HTTP/1.0).
@@ -151,6 +153,8 @@ impl Conn {
             lagging: false,
             keep_alive: true,
             asked: false,
+            partial: false,
+            unread: false,
             half_closed: false,
             variant_form: false,
             listener,

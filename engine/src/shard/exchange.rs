@@ -250,10 +250,10 @@ impl Shard {
             self.shared.metrics.refused(refusal.reason);
             return self.close(key);
         }
-        let mut out = vec![];
         let keep_alive =
             conn.keep_alive && conn.work.as_ref().is_some_and(|work| work.body.done()) && !self.draining;
         self.shared.metrics.refused(refusal.reason);
+        let mut out = self.buffer(key);
         refusal.write(&mut out, self.date.at(self.unix_s), keep_alive, &[]);
         if let Some(conn) = self.conns.get_mut(key) {
             conn.keep_alive = keep_alive;
@@ -262,6 +262,6 @@ impl Shard {
             }
         }
         self.complete(key);
-        self.write(key, &out);
+        self.give(key, out);
     }
 }

@@ -5,7 +5,7 @@ use super::work::{Intent, Sending, Work};
 use crate::http::fields::Fields;
 use crate::http::lists::cache_control;
 use crate::http::refusal::Refusal;
-use crate::http::response::{BodyFraming, write_head};
+use crate::http::response::{BodyFraming, write_head, write_head_end, write_head_start};
 use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::conditional::{self, Outcome};
@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 impl Shard {
     /// Go on with a GET: answer it, wait for somebody else's read, or ask the application.
-    pub(super) fn advance(&mut self, key: Key, out: &mut Vec<u8>) {
+    pub(super) fn advance(&mut self, key: Key) {
         let shared = self.shared.clone();
         let resources = &shared.resources;
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
@@ -35,18 +35,18 @@ impl Shard {
         {
             shared.metrics.hits.fetch_add(1, Relaxed);
             if once {
-                return self.serve(key, kept, CacheStatus::Hit, out);
+                return self.serve(key, kept, CacheStatus::Hit);
             }
             let vary = resources.cache.vary(&resource).unwrap_or_default();
             let audience = if is_explicitly_shared(kept) { Audience::Public } else { Audience::Anonymous };
-            return self.watch(key, kept.copy(), &vary, audience, out);
+            return self.watch(key, kept.copy(), &vary, audience);
         }
-        if self.join(key, once, out) {
+        if self.join(key, once) {
             return;
         }
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         if self.is_own_resource(work) {
-            return self.serve_figures(key, out);
+            return self.serve_figures(key);
         }
         let shareable = !work.credentials || kept.as_deref().is_some_and(is_explicitly_shared);
         let alone = work.alone
@@ -70,7 +70,7 @@ impl Shard {
 
     /// Try to join a watch that exists, or to wait for the read of it that is under way. A private one is always opened
     /// through the application.
-    fn join(&mut self, key: Key, once: bool, out: &mut Vec<u8>) -> bool {
+    fn join(&mut self, key: Key, once: bool) -> bool {
         let shared = self.shared.clone();
         let resources = &shared.resources;
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return false };
@@ -82,7 +82,7 @@ impl Shard {
             let variant = VariantKey { resource: resource.clone(), audience, selectors };
             let fresh = |current: &Representation| resources.is_fresh(current, self.now_ms);
             if !once && let Some(opened) = resources.watches.join(self.id, &variant, fresh) {
-                self.greet(key, opened, out);
+                self.greet(key, opened);
                 return true;
             }
             if resources.watches.await_read(&variant, (self.id, key.pack()), once) {
@@ -100,9 +100,7 @@ impl Shard {
             return;
         }
         work.alone |= alone;
-        let mut out = vec![];
-        self.advance(key, &mut out);
-        self.write(key, &out);
+        self.advance(key);
     }
 
     /// Let those who waited for a flight go on.
@@ -134,17 +132,31 @@ impl Shard {
     }
 
     /// Answer with a representation, or with 304 if the client has it.
-    pub(super) fn serve(
-        &mut self,
-        key: Key,
-        rep: &Arc<Representation>,
-        status: CacheStatus,
-        out: &mut Vec<u8>,
-    ) {
+    pub(super) fn serve(&mut self, key: Key, rep: &Arc<Representation>, status: CacheStatus) {
         let now_ms = self.now_ms;
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
-        let (code, mut fields, length) = match conditional::evaluate(&work.fields, rep) {
+        let evaluated = conditional::evaluate(&work.fields, rep);
+        if (evaluated, status) == (Outcome::Full, CacheStatus::Hit) && &*work.method == "GET" {
+            let start = rep.hit_head.get_or_init(|| {
+                let mut fields = annotate::fields(rep);
+                annotate::cache_status(&mut fields, status);
+                let mut start = vec![];
+                write_head_start(&mut start, rep.status, &fields, rep.body.len() as u64);
+                start.into()
+            });
+            (work.status, work.cache, work.position) = (rep.status, status.word(), rep.position.offset);
+            work.sent_bytes = rep.body.len() as u64;
+            let (minor, keep_alive) = (work.minor, conn.keep_alive);
+            let mut out = self.buffer(key);
+            out.extend_from_slice(start);
+            let date = rep.fields.get("date").is_none().then(|| self.date.at(self.unix_s));
+            write_head_end(&mut out, minor, date, annotate::age_s(rep, now_ms), keep_alive);
+            out.extend_from_slice(&rep.body);
+            self.complete(key);
+            return self.give(key, out);
+        }
+        let (code, mut fields, length) = match evaluated {
             Outcome::NotModified => (304, conditional::not_modified_fields(rep), None),
             Outcome::Full => (rep.status, annotate::fields(rep), Some(rep.body.len() as u64)),
         };
@@ -166,23 +178,22 @@ impl Shard {
         };
         (work.status, work.cache) = (code, status.word());
         work.position = rep.position.offset;
-        write_head(out, work.minor, code, &fields, framing, conn.keep_alive, self.date.at(self.unix_s));
-        if length.is_some() && !head_only {
+        let (minor, keep_alive) = (work.minor, conn.keep_alive);
+        let with_body = length.is_some() && !head_only;
+        if with_body {
             work.sent_bytes = rep.body.len() as u64;
+        }
+        let mut out = self.buffer(key);
+        write_head(&mut out, minor, code, &fields, framing, keep_alive, self.date.at(self.unix_s));
+        if with_body {
             out.extend_from_slice(&rep.body);
         }
         self.complete(key);
+        self.give(key, out);
     }
 
     /// Open a watch with a representation that was just read, or is still fresh.
-    pub(super) fn watch(
-        &mut self,
-        key: Key,
-        rep: Representation,
-        vary: &[Box<str>],
-        audience: Audience,
-        out: &mut Vec<u8>,
-    ) {
+    pub(super) fn watch(&mut self, key: Key, rep: Representation, vary: &[Box<str>], audience: Audience) {
         let shared = self.shared.clone();
         let Some(conn) = self.conns.get(key) else { return };
         let Some(work) = conn.work.as_deref() else { return };
@@ -205,16 +216,16 @@ impl Shard {
         if opened.current.reusable {
             shared.resources.cache.insert(variant, vary, opened.current.clone());
         }
-        self.greet(key, opened, out);
+        self.greet(key, opened);
     }
 
     /// Arm the end of a new watch's lifetime, and let its watcher in.
-    fn greet(&mut self, key: Key, opened: Opened, out: &mut Vec<u8>) {
+    fn greet(&mut self, key: Key, opened: Opened) {
         if opened.created {
             self.shared.metrics.watched.fetch_add(1, Relaxed);
             self.rest(opened.topic, opened.current.expires_at_ms);
         }
-        self.admit_watcher(key, opened, out);
+        self.admit_watcher(key, opened);
     }
 
     /// The fields of a response that is passed on as it comes.

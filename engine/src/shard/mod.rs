@@ -60,8 +60,10 @@ pub struct Shard {
     date: DateClock,
     /// All reads go through it.
     scratch: Vec<u8>,
-    /// Responses of one connection's turn.
+    /// Bytes on their way out; during a connection's turn at its requests, all that they are answered with.
     out: Vec<u8>,
+    /// Whose turn it is.
+    turn: Option<Key>,
     /// Connections with input that was put off.
     again: Vec<Key>,
     /// Connections whose walk ended them or gave them back, or that died in it.
@@ -96,6 +98,7 @@ impl Shard {
             date: DateClock::default(),
             scratch: vec![0; 64 * 1024],
             out: vec![],
+            turn: None,
             again: vec![],
             retired: vec![],
             told: false,
@@ -178,6 +181,8 @@ impl Shard {
         }
         self.shared.metrics.panics.fetch_add(1, Relaxed);
         self.scratch.resize(64 * 1024, 0);
+        self.turn = None;
+        self.out.clear();
         if let Some(key) = key {
             self.close(key);
         }
@@ -222,6 +227,9 @@ impl Shard {
         if events & (sys::EPOLLIN | sys::EPOLLRDHUP) == 0 {
             return;
         }
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.unread = true;
+        }
         match self.conns.get(key).map(|conn| (conn.state, conn.blocked)) {
             Some((State::Idle, false)) => self.read_requests(key),
             Some((State::Busy, _)) => self.read_body(key),
@@ -231,8 +239,30 @@ impl Shard {
         }
     }
 
+    /// A buffer for what a connection is sent: see [`Shard::give`].
+    fn buffer(&mut self, key: Key) -> Vec<u8> {
+        if self.turn.is_none_or(|turn| turn == key) { std::mem::take(&mut self.out) } else { vec![] }
+    }
+
+    /// Send what was put into a buffer: now, or at the end of the connection's turn.
+    fn give(&mut self, key: Key, mut out: Vec<u8>) {
+        if self.turn == Some(key) {
+            self.out = out;
+            return;
+        }
+        self.write(key, &out);
+        if self.turn.is_none() {
+            out.clear();
+            self.out = if out.capacity() > 4 * TURN_BYTES { vec![] } else { out };
+        }
+    }
+
     /// Write to a connection, then do what comes after if everything went out. False: it is gone.
     fn write(&mut self, key: Key, bytes: &[u8]) -> bool {
+        if self.turn == Some(key) {
+            self.out.extend_from_slice(bytes);
+            return true;
+        }
         let Some(conn) = self.conns.get_mut(key) else { return false };
         let wrote = if bytes.is_empty() { Wrote::All } else { conn.write(bytes) };
         self.shared.metrics.bytes.fetch_add(bytes.len() as u64, Relaxed);
@@ -271,7 +301,6 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         match std::mem::replace(&mut conn.after, After::Stay) {
             After::Close => self.linger(key),
-            After::NextRequest => self.next_request(key),
             After::Stay => {}
         }
     }
@@ -302,20 +331,6 @@ impl Shard {
     fn refuse(&mut self, out: &mut Vec<u8>, refusal: &Refusal, extra: &[(&str, &str)]) {
         self.shared.metrics.refused(refusal.reason);
         refusal.write(out, self.date.at(self.unix_s), false, extra);
-    }
-
-    /// The connection can take the next request, which may have been read already.
-    fn next_request(&mut self, key: Key) {
-        let now = self.wheel.now();
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        conn.state = State::Idle;
-        conn.work = None;
-        conn.tick = now;
-        if conn.half_closed && conn.input.is_none() {
-            return self.close(key);
-        }
-        self.arm(key);
-        self.again.push(key);
     }
 
     /// End our side, and give the peer a moment to read what was said before the socket goes.

@@ -26,7 +26,7 @@ const PUSH_SEND_BUFFER: i32 = 16 * 1024;
 
 impl Shard {
     /// Let a watcher in: the head of its stream, and the representation unless it has that already.
-    pub(super) fn admit_watcher(&mut self, key: Key, opened: Opened, out: &mut Vec<u8>) {
+    pub(super) fn admit_watcher(&mut self, key: Key, opened: Opened) {
         let Opened { topic, version, current, .. } = opened;
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(mut work) = conn.work.take() else { return };
@@ -44,6 +44,7 @@ impl Shard {
             least + self.jitter(most - least + 1)
         };
         let now = self.wheel.now();
+        let mut out = self.buffer(key);
         let Some(conn) = self.conns.get_mut(key) else { return };
         let http_1_0 = work.minor == 0;
         work.position = current.position.offset;
@@ -54,9 +55,13 @@ impl Shard {
                 (conn.state, conn.variant_form, work.status) = (State::Sse, http_1_0, 200);
                 let fields = stream_fields(&current);
                 let framing = if http_1_0 { BodyFraming::Close } else { BodyFraming::Chunked };
-                write_head(out, work.minor, 200, &fields, framing, true, self.date.at(self.unix_s));
+                write_head(&mut out, work.minor, 200, &fields, framing, true, self.date.at(self.unix_s));
                 let retry = Event { event: None, id: None, retry_ms: Some(retry_ms), data: None };
-                let _ = if http_1_0 { sse::encode(&retry, out) } else { sse::encode_chunked(&retry, out) };
+                let _ = if http_1_0 {
+                    sse::encode(&retry, &mut out)
+                } else {
+                    sse::encode_chunked(&retry, &mut out)
+                };
                 !has(&current, last_id.as_deref())
             }
             Intent::Socket(handshake, last_id) => {
@@ -65,7 +70,7 @@ impl Shard {
                 let mut fields = Fields::default();
                 annotate::fresh_position(&mut fields, current.id());
                 handshake::write_response(
-                    out,
+                    &mut out,
                     handshake,
                     Some(SUBPROTOCOL),
                     &fields,
@@ -90,19 +95,20 @@ impl Shard {
         // From here on a watcher holds nothing of its request.
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.work = None;
+        self.give(key, out);
         if first {
-            self.first_message(key, out);
+            self.first_message(key);
         }
         self.arm(key);
     }
 
     /// Append the newest message of what a new watcher subscribes to.
-    fn first_message(&mut self, key: Key, out: &mut Vec<u8>) {
+    fn first_message(&mut self, key: Key) {
         let Some(conn) = self.conns.get(key) else { return };
         let (head, form) = (conn.subscriptions, conn.form());
         let Some((topic, _, _)) = self.fanout.subscription(head) else { return };
         let Some(message) = self.shared.hub.newest(topic) else { return };
-        out.extend_from_slice(message.wire(form));
+        self.write(key, message.wire(form));
         self.fanout.caught_up(head, message.version);
         self.shared.metrics.messages.fetch_add(1, Relaxed);
         let Some(conn) = self.conns.get_mut(key) else { return };

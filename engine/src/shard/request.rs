@@ -61,7 +61,9 @@ impl Shard {
                 }
                 return;
             }
-            self.requests(key, had, had + n, eof);
+            let known = if conn.partial { had } else { 0 };
+            conn.unread = more;
+            self.requests(key, known, had + n, eof);
             // More than one turn's worth: the others first.
             if !more || self.again.last() == Some(&key) {
                 return;
@@ -69,79 +71,61 @@ impl Shard {
         }
     }
 
-    /// Serve the requests in `scratch[..n]`, of which `scratch[..old]` was looked at before.
+    /// Serve the requests in `scratch[..n]`, of which `scratch[..old]` is known to be no whole head. What they are
+    /// answered with at once leaves in one write.
     fn requests(&mut self, key: Key, old: usize, n: usize, eof: bool) {
         let scratch = std::mem::take(&mut self.scratch);
-        let mut out = std::mem::take(&mut self.out);
-        let (mut at, mut end, mut whole) = (0, false, old == 0 || head::complete(&scratch[..n], old));
-        while at < n && !end && out.len() < TURN_BYTES {
+        self.turn = Some(key);
+        let limit = self.shared.head_limits.bytes;
+        let mut partial = old > 0 && n < limit && !head::complete(&scratch[..n], old);
+        let (mut at, mut end) = (0, false);
+        while at < n && !end && !partial && self.out.len() < TURN_BYTES {
             if !matches!(self.conns.get(key), Some(conn) if conn.state == State::Idle) {
                 break;
             }
-            if !std::mem::replace(&mut whole, true) && n < self.shared.head_limits.bytes {
-                break;
-            }
             let shared = self.shared.clone();
-            let parsed = head::parse(&scratch[at..n], &shared.head_limits, |head| self.plan(key, head));
-            match parsed {
-                Ok(None) => break,
-                Err(refusal) => {
-                    self.refuse(&mut out, &refusal, &[]);
-                    end = true;
-                }
-                Ok(Some((_, Err((refusal, extra))))) => {
-                    self.refuse(&mut out, &refusal, extra);
-                    end = true;
-                }
+            match head::parse(&scratch[at..n], &shared.head_limits, |head| self.plan(key, head)) {
+                Ok(None) => partial = true,
+                Err(refusal) => end = self.turn_down(&refusal, &[]),
+                Ok(Some((_, Err((refusal, extra))))) => end = self.turn_down(&refusal, extra),
                 Ok(Some((length, Ok(mut work)))) => {
                     at += length;
                     let mut body = vec![];
-                    let fed = if work.body.done() {
-                        Ok(0)
-                    } else {
-                        let upto = n.min(at + FIRST_BODY_BYTES);
-                        work.body.feed(&scratch[at..upto], |data| body.extend_from_slice(data))
-                    };
-                    match fed {
+                    let upto = n.min(at + FIRST_BODY_BYTES);
+                    match work.body.feed(&scratch[at..upto], |data| body.extend_from_slice(data)) {
                         Ok(_) if body.len() as u64 > shared.options.max_body_bytes => {
-                            self.refuse(&mut out, &body_too_large(shared.options.max_body_bytes), &[]);
-                            end = true;
+                            end = self.turn_down(&body_too_large(shared.options.max_body_bytes), &[]);
                         }
                         Ok(used) => {
                             at += used;
                             work.body_bytes = body.len() as u64;
-                            end = !self.begin(key, work, body, &mut out);
+                            end = !self.begin(key, work, body);
                         }
-                        Err(refusal) => {
-                            self.refuse(&mut out, &refusal, &[]);
-                            end = true;
-                        }
+                        Err(refusal) => end = self.turn_down(&refusal, &[]),
                     }
                 }
             }
         }
-        let more = at < n && out.len() >= TURN_BYTES;
+        let now = self.wheel.now();
+        let more = at < n && !partial;
         if let Some(conn) = self.conns.get_mut(key) {
             if at < n && !end {
-                // The head that has just begun to come has its own time; the first one has it from the accept on.
-                let begins = at > 0 || (old == 0 && conn.asked);
-                if conn.input.is_none() && conn.state == State::Idle && begins {
-                    conn.tick = self.wheel.now();
+                if partial && (old == 0 || at > 0) {
+                    // The clock of a head starts with its first byte.
+                    conn.tick = now;
                 }
                 conn.input = Some(Box::new(scratch[at..n].to_vec()));
             }
+            conn.partial = partial;
             conn.half_closed |= eof;
             if conn.state == State::Idle && (end || (eof && !more)) {
                 conn.after = After::Close;
             }
         }
         self.scratch = scratch;
-        self.write(key, &out);
-        out.clear();
-        if out.capacity() > 4 * TURN_BYTES {
-            out = vec![];
-        }
-        self.out = out;
+        self.turn = None;
+        let out = std::mem::take(&mut self.out);
+        self.give(key, out);
         let Some(conn) = self.conns.get(key) else { return };
         match conn.state {
             State::Idle if more && !conn.blocked => self.again.push(key),
@@ -149,6 +133,14 @@ impl Shard {
             State::Busy if conn.half_closed => self.client_left(key),
             _ => self.arm(key),
         }
+    }
+
+    /// Answer what cannot be read as a request; the connection ends (true).
+    fn turn_down(&mut self, refusal: &Refusal, extra: &[(&str, &str)]) -> bool {
+        let mut out = std::mem::take(&mut self.out);
+        self.refuse(&mut out, refusal, extra);
+        self.out = out;
+        true
     }
 
     /// What a request is, and whether it may be.
@@ -159,7 +151,7 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else {
             return refused(400, "gone", "the connection has gone");
         };
-        // What follows an upgrade is never read as a request, however that ends (security row 2).
+        // Whatever the peer sends behind an upgrade, ignored, refused or not, is never read as a request (security row 2).
         let keep_alive = head.keep_alive && head.upgrade == Upgrade::None && !self.draining;
         (conn.asked, conn.tick, conn.keep_alive) = (true, now, keep_alive);
         let door = &shared.doors[conn.listener as usize];
@@ -210,17 +202,21 @@ impl Shard {
             return Err((body_too_large(limit), &[]));
         }
         work.credentials = has_credentials(&work.fields);
-        let authority = if host.is_empty() { "-" } else { host };
+        let authority = match (door.role, host) {
+            // No Host can be this: the operator's resources are not the application's.
+            (Role::Admin, _) => "!admin",
+            (_, "") => "-",
+            (_, host) => host,
+        };
         match head.upgrade {
             Upgrade::WebSocket => self.plan_websocket(&mut work, authority)?,
-            Upgrade::Other => return refused(400, "upgrade", "no other protocol is spoken here"),
-            Upgrade::None if matches!(head.method, "GET" | "HEAD") && head.framing == Framing::None => {
+            _ if matches!(head.method, "GET" | "HEAD") && head.framing == Framing::None => {
                 work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
                 if head.method == "GET" {
                     self.plan_watch(&mut work, authority)?;
                 }
             }
-            Upgrade::None => {
+            _ => {
                 if work.credentials && !matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE") {
                     self.check_origin(&work, authority)?;
                 }
@@ -285,16 +281,16 @@ impl Shard {
     }
 
     /// Begin the work of a request. False: the connection ends after what was written.
-    fn begin(&mut self, key: Key, work: Box<Work>, body: Vec<u8>, out: &mut Vec<u8>) -> bool {
+    fn begin(&mut self, key: Key, work: Box<Work>, body: Vec<u8>) -> bool {
         let asks_node = work.admin || work.target.starts_with(&*self.shared.options.prefix);
         let resource_of_node = self.is_own_resource(&work);
         let reads = matches!(&*work.method, "GET" | "HEAD") && work.resource.is_some() && work.body.done();
         let Some(conn) = self.conns.get_mut(key) else { return false };
         (conn.state, conn.work) = (State::Busy, Some(work));
         if asks_node && !resource_of_node {
-            self.serve_own(key, body, out);
+            self.serve_own(key, body);
         } else if reads {
-            self.advance(key, out);
+            self.advance(key);
         } else {
             self.call(key, body, None);
         }

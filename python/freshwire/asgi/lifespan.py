@@ -1,7 +1,7 @@
-"""The ASGI lifespan protocol: tell an application that the server starts and stops, and keep the state it makes.
+"""The ASGI lifespan protocol: tell an application that the server starts and stops; keep the state it makes.
 
-An application that does not speak it raises when it is called with the scope; in mode "auto" it then runs without, as
-the specification asks. One that says `lifespan.startup.failed` must not run, whatever the mode.
+An application that does not speak it raises when it is called with the scope; in mode "auto" it then runs
+without, as the specification asks. One that says `lifespan.startup.failed` must not run, whatever the mode.
 """
 
 import asyncio
@@ -71,8 +71,8 @@ class Lifespan:
     async def startup(self) -> None:
         """Tell the application to start and wait until it has.
 
-        Raises LifespanError if it says that it cannot, does not answer in time, or (in mode "on") does not speak the
-        protocol.
+        Raises LifespanError if it says that it cannot, does not answer in time, or (in mode "on") does not
+        speak the protocol.
         """
         if not self.supported:
             return

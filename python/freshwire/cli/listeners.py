@@ -256,9 +256,9 @@ def open_all(
         for listener in opened.listeners:
             if not allow_hosts and not is_loopback(listener.socket):
                 raise OptionError(
-                    f"{text_of(listener.socket)} can be reached from other machines, so say which host names are "
-                    "yours: --allow-host example.org (repeatable, '*.example.org' for subdomains, '*' for "
-                    "any, which leaves browsers open to DNS rebinding)"
+                    f"{text_of(listener.socket)} can be reached from other machines, so say which host names "
+                    "are yours: --allow-host example.org (repeatable, '*.example.org' for subdomains, '*' "
+                    "for any, which leaves browsers open to DNS rebinding)"
                 )
         administration = _admin_address(admin_socket)
         if administration is not None:

@@ -81,7 +81,11 @@ def _checked(text: str, found: Any, *, factory: bool) -> Application:
 
 def _candidates(module: object) -> str:
     """What else in a module looks like an application."""
-    names = [n for n, v in vars(module).items() if not n.startswith("_") and hasattr(v, "router")]
+    names = [
+        n
+        for n, v in getattr(module, "__dict__", {}).items()
+        if not n.startswith("_") and hasattr(v, "router")
+    ]
     return f"; it has {', '.join(names)}" if names else ""
 
 

@@ -43,8 +43,7 @@ def watch(
     ] = "",
 ) -> None:
     """Follow a live resource: print it, then what changes, until it is gone."""
-    parts = httpx.URL(url) if _is_http(url) else None
-    if parts is None or not parts.host:
+    if not _is_http(url):
         raise OptionError(f"{url!r} is not an HTTP URL: http://127.0.0.1:8000/matches/7")
     show = as_lines() if as_json else Screen(colour=sys.stdout.isatty()).show
     parser = Parser()
@@ -60,7 +59,11 @@ def watch(
 
 def _is_http(url: str) -> bool:
     """Whether this can be an HTTP URL at all."""
-    return url.lower().startswith(("http://", "https://"))
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.host)
 
 
 def _headers(lines: list[str]) -> dict[str, str]:

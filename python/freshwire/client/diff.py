@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -98,7 +99,8 @@ def text(value: object) -> str:
 def text_changes(old: str, new: str) -> list[str]:
     """The lines that differ, with `-` and `+`, without context."""
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm="")
-    return [f"{line[0]} {line[1:]}" for line in lines if not line.startswith(("---", "+++", "@@"))]
+    differing = (line for line in itertools.islice(lines, 2, None) if not line.startswith("@@"))
+    return [f"{line[0]} {line[1:]}" for line in differing]
 
 
 def printable(line: str) -> str:
