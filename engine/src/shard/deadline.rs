@@ -37,6 +37,8 @@ enum Deadline {
     HeadTimeout,
     BodyTooSlow,
     ReaderTooSlow,
+    /// See how fast it reads.
+    LookAtReader,
     ApplicationTimeout,
     /// Look again at that tick.
     Look,
@@ -54,7 +56,7 @@ fn deadline(conn: &Conn, options: &Options) -> (u32, Deadline) {
             (conn.tick.saturating_add(1), Deadline::Look)
         }
         State::Sse | State::Watch | State::Socket => (after(options.heartbeat_s), Deadline::Heartbeat),
-        _ if conn.blocked => (after(options.write_timeout_s), Deadline::ReaderTooSlow),
+        _ if conn.blocked => (conn.tick.saturating_add(4), Deadline::LookAtReader),
         State::Idle if conn.input.is_some() || !conn.asked => {
             (after(options.header_timeout_s), Deadline::HeadTimeout)
         }
@@ -134,7 +136,8 @@ impl Shard {
             Deadline::Close => self.close(key),
             Deadline::PollEnds => self.poll_ended(key),
             Deadline::Heartbeat => self.heartbeat(key),
-            Deadline::ReaderTooSlow => {
+            Deadline::LookAtReader if !conn.reads_too_slowly(options, self.now_ms) => conn.tick = now,
+            Deadline::ReaderTooSlow | Deadline::LookAtReader => {
                 shared.metrics.refused("slow_reader");
                 self.close(key);
             }
