@@ -17,7 +17,7 @@ use crate::shard::Shard;
 use crate::shard::shared::{Command, Door, Inboxes, Shared};
 pub use crate::shard::shared::{Listener, Role};
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -28,6 +28,8 @@ const RESERVED_DESCRIPTORS: usize = 128;
 /// One node.
 pub struct Node {
     shared: Arc<Shared>,
+    /// Until the first shard takes them.
+    listeners: Mutex<Vec<OwnedFd>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -43,10 +45,14 @@ impl Node {
         if !(options.prefix.starts_with('/') && options.prefix.ends_with('/') && options.prefix.len() > 2) {
             return Err("prefix begins and ends with a slash".into());
         }
-        let doors: Vec<Door> =
-            listeners.into_iter().map(|listener| door(listener, &options)).collect::<Result<_, String>>()?;
-        for door in &doors {
-            sys::tune_listener(door.fd.as_raw_fd(), (options.push_timeout_s * 1000.0) as u32);
+        let mut sockets = vec![];
+        let mut doors = vec![];
+        for Listener { fd, role, address } in listeners {
+            doors.push(door(role, &address, &options)?);
+            sockets.push(fd);
+        }
+        for socket in &sockets {
+            sys::tune_listener(socket.as_raw_fd(), (options.push_timeout_s * 1000.0) as u32);
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads =
@@ -95,7 +101,7 @@ impl Node {
             on_end: Mutex::default(),
             options,
         });
-        Ok(Self { shared, threads: Mutex::default() })
+        Ok(Self { shared, listeners: Mutex::new(sockets), threads: Mutex::default() })
     }
 
     /// Start the threads and accept connections.
@@ -105,7 +111,9 @@ impl Node {
         for id in 0..self.shared.inboxes.0.len() as u8 {
             let mut seed = [0; 8];
             getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
-            let shard = Shard::new(id, self.shared.clone(), u64::from_ne_bytes(seed) | 1)?;
+            let listeners =
+                std::mem::take(&mut *self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
+            let shard = Shard::new(id, self.shared.clone(), u64::from_ne_bytes(seed) | 1, listeners)?;
             let thread = std::thread::Builder::new().name(format!("freshwire-{id}")).spawn(move || {
                 sys::block_signals();
                 shard.run();
@@ -167,8 +175,7 @@ impl Node {
 }
 
 /// A listener as the shards need it. What can be reached from elsewhere must say which hosts it answers to.
-fn door(listener: Listener, options: &Options) -> Result<Door, String> {
-    let Listener { fd, role, address } = listener;
+fn door(role: Role, address: &str, options: &Options) -> Result<Door, String> {
     let (address, hosts) = if let Some(path) = address.strip_prefix("unix:") {
         // Nobody's browser gets here; what stands in front has its own names.
         let any = ["*".to_owned()];
@@ -191,5 +198,5 @@ fn door(listener: Listener, options: &Options) -> Result<Door, String> {
         }
         (Address::Ip(socket), HostRules::new(&options.allow_hosts, loopback)?)
     };
-    Ok(Door { fd, role, address, hosts })
+    Ok(Door { role, address, hosts })
 }

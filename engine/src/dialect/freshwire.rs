@@ -10,7 +10,7 @@ use crate::resource::annotate;
 use crate::resource::representation::Representation;
 use crate::resource::watches::Notices;
 use crate::transport::sse::{self, Event};
-use crate::transport::websocket::{close, encoder, frame::Op};
+use crate::transport::websocket::{close, deflate, encoder, frame::Op};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -77,9 +77,9 @@ impl Encode for Update {
             Form::WebSocket | Form::WebSocketDeflate => {
                 let op = if self.representation.text { Op::Text } else { Op::Binary };
                 let mut out = Vec::with_capacity(body.len() + 16);
-                match form {
-                    Form::WebSocketDeflate => encoder::compressed_frame(op, body, &mut out),
-                    _ => encoder::frame(op, body, &mut out),
+                match if form == Form::WebSocketDeflate { deflate::compress(body) } else { None } {
+                    Some(compressed) => encoder::compressed_frame(op, &compressed, &mut out),
+                    None => encoder::frame(op, body, &mut out),
                 }
                 out
             }

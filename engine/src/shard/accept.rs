@@ -16,23 +16,21 @@ const BATCH: usize = 64;
 
 impl Shard {
     pub(super) fn listen(&mut self) -> std::io::Result<()> {
-        for (index, door) in self.shared.doors.iter().enumerate() {
+        for (index, listener) in self.listeners.iter().enumerate() {
             let key = Key { slot: index as u32, generation: LISTENER };
-            self.poller.add(door.fd.as_raw_fd(), sys::EPOLLIN, key.pack())?;
+            self.poller.add(listener.as_raw_fd(), sys::EPOLLIN, key.pack())?;
         }
         Ok(())
     }
 
     pub(super) fn unlisten(&mut self) {
-        for door in &self.shared.doors {
-            self.poller.remove(door.fd.as_raw_fd());
+        for listener in &self.listeners {
+            self.poller.remove(listener.as_raw_fd());
         }
     }
 
     pub(super) fn accept(&mut self, index: u8) {
-        let Some(listener) = self.shared.doors.get(index as usize).map(|door| door.fd.as_raw_fd()) else {
-            return;
-        };
+        let Some(listener) = self.listeners.get(index as usize).map(AsRawFd::as_raw_fd) else { return };
         for _ in 0..BATCH {
             match sys::accept(listener) {
                 Ok(Some((fd, address))) => self.accepted(fd, Peer::new(address), index),

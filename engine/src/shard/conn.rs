@@ -299,3 +299,13 @@ impl Conn {
         seconds_since(pace.progress_ms) >= options.write_timeout_s || (acknowledged as f64) < least
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_costs_less_than_a_hundred_bytes() {
+        assert!(size_of::<Option<Conn>>() + size_of::<u32>() <= 96, "{} bytes", size_of::<Option<Conn>>());
+    }
+}

@@ -223,9 +223,8 @@ impl Shard {
     /// End everything: accept nothing more, close what is idle, end push sessions one by one, let requests finish.
     pub(super) fn drain(&mut self, over_ms: u64) {
         self.draining = true;
-        if self.id == 0 {
-            self.unlisten();
-        }
+        self.unlisten();
+        self.listeners.clear();
         let now = self.wheel.now();
         let keys: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
         for key in keys {

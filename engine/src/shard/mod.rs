@@ -31,6 +31,7 @@ use exchange::Exchange;
 use shared::{Command, Shared};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -73,14 +74,16 @@ pub struct Shard {
     /// Access log lines of this turn.
     lines: Vec<u8>,
     random: u64,
+    /// Shard 0 has the listeners.
+    listeners: Vec<OwnedFd>,
     accept_paused: bool,
     draining: bool,
     stopped: bool,
 }
 
 impl Shard {
-    /// A shard that has nothing yet; shard 0 also accepts.
-    pub fn new(id: u8, shared: Arc<Shared>, random: u64) -> std::io::Result<Self> {
+    /// A shard that has nothing yet but `listeners` to accept from.
+    pub fn new(id: u8, shared: Arc<Shared>, random: u64, listeners: Vec<OwnedFd>) -> std::io::Result<Self> {
         let poller = Poller::new()?;
         poller.add(shared.inboxes.0[id as usize].wake.fd(), sys::EPOLLIN | sys::EPOLLET, WAKE)?;
         let now_ms = sys::now_ms();
@@ -104,13 +107,12 @@ impl Shard {
             told: false,
             lines: vec![],
             random,
+            listeners,
             accept_paused: false,
             draining: false,
             stopped: false,
         };
-        if id == 0 {
-            shard.listen()?;
-        }
+        shard.listen()?;
         Ok(shard)
     }
 

@@ -260,6 +260,8 @@ impl Shard {
             handshake.deflate = None;
         }
         if handshake.subprotocols.iter().any(|name| name == SUBPROTOCOL) {
+            // All watchers share one compressed form, so one with a smaller window gets the plain one.
+            handshake.deflate = handshake.deflate.filter(|deflate| deflate.fits(usize::MAX));
             let last_id = text(&work.fields, "last-event-id").map(Box::from);
             work.fields = watch_fields(&work.fields);
             work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));

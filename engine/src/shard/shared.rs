@@ -63,8 +63,6 @@ pub struct Listener {
 
 /// A listener as the shards need it.
 pub struct Door {
-    /// The socket.
-    pub fd: OwnedFd,
     /// What it is for.
     pub role: Role,
     /// The local address, as the application is told.
