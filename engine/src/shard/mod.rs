@@ -132,7 +132,7 @@ impl Shard {
             }
             self.guard(None, Self::walk);
             for key in std::mem::take(&mut self.again) {
-                self.guard(Some(key), |shard| shard.read_requests(key));
+                self.guard(Some(key), |shard| shard.read_on(key));
             }
             self.flush_log();
             if std::mem::take(&mut self.told)
@@ -256,6 +256,14 @@ impl Shard {
         if self.turn.is_none() {
             out.clear();
             self.out = if out.capacity() > 4 * TURN_BYTES { vec![] } else { out };
+        }
+    }
+
+    /// Read what may be there already.
+    fn read_on(&mut self, key: Key) {
+        match self.conns.get(key).map(|conn| conn.state) {
+            Some(State::Watch | State::Socket) => self.read_frames(key),
+            _ => self.read_requests(key),
         }
     }
 
