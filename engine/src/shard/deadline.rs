@@ -168,13 +168,6 @@ impl Shard {
                     "the application did not answer within {} s (app_timeout_s)",
                     options.app_timeout_s
                 );
-                let work = conn.work.as_deref_mut();
-                if let Some(exchange) = work.and_then(|work| work.exchange.take())
-                    && let Some(gone) = self.forget(exchange)
-                {
-                    gone.flow.disconnected.store(true, std::sync::atomic::Ordering::SeqCst);
-                    self.tell(exchange, crate::app::Event::Disconnect);
-                }
                 self.fail(key, &Refusal::new(504, "app_timeout", detail));
             }
         }

@@ -163,14 +163,16 @@ impl Shard {
         if let Some(flight) = &work.flight {
             self.land(flight, false);
         }
-        let Some(key) = work.exchange else { return };
+        if let Some(exchange) = work.exchange {
+            self.hang_up(exchange);
+        }
+    }
+
+    /// Tell the application that nobody will take what it still says in an exchange.
+    fn hang_up(&mut self, key: Key) {
         if let Some(exchange) = self.forget(key) {
             exchange.flow.disconnected.store(true, SeqCst);
-            let event = match work.intent {
-                Intent::Application(_) => Event::Closed(1006, String::new()),
-                _ => Event::Disconnect,
-            };
-            self.tell(key, event);
+            self.tell(key, Event::Disconnect);
         }
     }
 
@@ -250,6 +252,10 @@ impl Shard {
             self.shared.metrics.refused(refusal.reason);
             return self.close(key);
         }
+        if let Some(exchange) = conn.work.as_deref_mut().and_then(|work| work.exchange.take()) {
+            self.hang_up(exchange);
+        }
+        let Some(conn) = self.conns.get_mut(key) else { return };
         let keep_alive =
             conn.keep_alive && conn.work.as_ref().is_some_and(|work| work.body.done()) && !self.draining;
         self.shared.metrics.refused(refusal.reason);
