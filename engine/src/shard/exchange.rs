@@ -258,9 +258,14 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let keep_alive =
             conn.keep_alive && conn.work.as_ref().is_some_and(|work| work.body.done()) && !self.draining;
+        let to_head = conn.work.as_ref().is_some_and(|work| &*work.method == "HEAD");
         self.shared.metrics.refused(refusal.reason);
         let mut out = self.buffer(key);
         refusal.write(&mut out, self.date.at(self.unix_s), keep_alive, &[]);
+        if to_head {
+            // Its body would be read as the next response.
+            out.truncate(out.len() - refusal.body_bytes());
+        }
         if let Some(conn) = self.conns.get_mut(key) {
             conn.keep_alive = keep_alive;
             if let Some(work) = conn.work.as_deref_mut() {
