@@ -434,6 +434,9 @@ impl Shard {
         } else {
             conn.after = After::Close;
         }
+        if self.turn != Some(key) {
+            self.arm(key);
+        }
         if let Some(mut work) = work {
             // An exchange that is over needs no farewell; a flight does.
             if let Some(exchange) = work.exchange.take() {
