@@ -1,5 +1,6 @@
 //! An exchange with the application: whom it is for, and what of the answer is kept back.
 use super::Shard;
+use super::request::body_too_large;
 use super::work::{Intent, Work};
 use crate::app::{Address, Event, ExchangeId, Flow, Kind, Request, ResponseHead};
 use crate::http::refusal::Refusal;
@@ -207,14 +208,16 @@ impl Shard {
         if let Some(flight) = &work.flight {
             self.land(flight, false);
         }
-        let Some(key) = work.exchange else { return };
+        if let Some(exchange) = work.exchange {
+            self.hang_up(exchange);
+        }
+    }
+
+    /// Tell the application that nobody will take what it still says in an exchange.
+    fn hang_up(&mut self, key: Key) {
         if let Some(exchange) = self.forget(key) {
             exchange.flow.disconnected.store(true, SeqCst);
-            let event = match work.intent {
-                Intent::Application(_) => Event::Closed(1006, String::new()),
-                _ => Event::Disconnect,
-            };
-            self.tell(key, event);
+            self.tell(key, Event::Disconnect);
         }
     }
 
@@ -267,8 +270,7 @@ impl Shard {
             }
             work.body_bytes += data.len() as u64;
             if work.body_bytes > limit {
-                let detail = format!("a request body may have {limit} bytes (max_body_bytes)");
-                return self.fail(key, &Refusal::new(413, "body_too_large", detail));
+                return self.fail(key, &body_too_large(limit));
             }
             let more = !work.body.done();
             if let Some(gathered) = &mut work.gathered {
@@ -295,11 +297,20 @@ impl Shard {
             self.shared.metrics.refused(refusal.reason);
             return self.close(key);
         }
+        if let Some(exchange) = conn.work.as_deref_mut().and_then(|work| work.exchange.take()) {
+            self.hang_up(exchange);
+        }
+        let Some(conn) = self.conns.get_mut(key) else { return };
         let keep_alive =
             conn.keep_alive && conn.work.as_ref().is_some_and(|work| work.body.done()) && !self.draining;
+        let to_head = conn.work.as_ref().is_some_and(|work| &*work.method == "HEAD");
         self.shared.metrics.refused(refusal.reason);
         let mut out = self.buffer(key);
         refusal.write(&mut out, self.date.at(self.unix_s), keep_alive, &[]);
+        if to_head {
+            // Its body would be read as the next response.
+            out.truncate(out.len() - refusal.body_bytes());
+        }
         if let Some(conn) = self.conns.get_mut(key) {
             conn.keep_alive = keep_alive;
             if let Some(work) = conn.work.as_deref_mut() {

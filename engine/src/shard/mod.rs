@@ -137,7 +137,7 @@ impl Shard {
             }
             self.guard(None, Self::walk);
             for key in std::mem::take(&mut self.again) {
-                self.guard(Some(key), |shard| shard.read_requests(key));
+                self.guard(Some(key), |shard| shard.read_on(key));
             }
             self.flush_log();
             if std::mem::take(&mut self.told)
@@ -264,6 +264,14 @@ impl Shard {
         }
     }
 
+    /// Read what may be there already.
+    fn read_on(&mut self, key: Key) {
+        match self.conns.get(key).map(|conn| conn.state) {
+            Some(State::Watch | State::Socket) => self.read_frames(key),
+            _ => self.read_requests(key),
+        }
+    }
+
     /// Write to a connection, then do what comes after if everything went out. False: it is gone.
     fn write(&mut self, key: Key, bytes: &[u8]) -> bool {
         if self.turn == Some(key) {
@@ -329,6 +337,8 @@ impl Shard {
             self.catch_up(key);
         } else if conn.state == State::Idle {
             self.read_requests(key);
+        } else {
+            self.arm(key);
         }
     }
 

@@ -98,6 +98,9 @@ impl Shard {
         // From here on a watcher holds nothing of its request.
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.work = None;
+        if conn.state == State::Watch && (conn.input.is_some() || conn.unread) {
+            self.again.push(key);
+        }
         self.give(key, out);
         if first {
             self.first_message(key);
