@@ -64,9 +64,8 @@ def test_depends_on_adds_tags_until_the_head_is_sent(serve):
         exchange = current.get()
         exchange.depends_on(["early"])
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await_free = exchange.depends_on(["held"])
-        assert await_free is None
-        for bad in ([""], ["a\nb"], ["x" * 256], ["x"] * 127):
+        exchange.depends_on(["held"])
+        for bad in ([""], ["a\nb"], ["x" * 256], [str(n) for n in range(127)]):
             with pytest.raises(ValueError, match="tag"):
                 exchange.depends_on(bad)
         await send({"type": "http.response.body", "body": b"x", "more_body": True})
