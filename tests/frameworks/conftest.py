@@ -1,22 +1,30 @@
-"""Nodes with an application of any framework."""
+"""One node for the board of each framework."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from boards import FRAMEWORKS, Board, board
-from freshwire.testing import LiveNode
+from freshwire.testing import LiveNode, node
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
-def any_board(request: pytest.FixtureRequest) -> Iterator[Board]:
-    with board(request.param) as made:
-        yield made
+def served(request: pytest.FixtureRequest) -> Iterator[tuple[Board, LiveNode]]:
+    with board(request.param) as made, node(made.app) as live:
+        yield made, live
 
 
 @pytest.fixture
-def live(any_board: Board, freshwire_node: Callable[..., LiveNode]) -> LiveNode:
-    """A node that serves the board."""
-    any_board.scores.update(a=0, b=0)
-    return freshwire_node(any_board.app)
+def any_board(served: tuple[Board, LiveNode]) -> Board:
+    """The board of any framework, as it was."""
+    made, live = served
+    made.scores.update(a=0, b=0)
+    live.changed("score:a", "score:b")
+    return made
+
+
+@pytest.fixture
+def live(served: tuple[Board, LiveNode], any_board: Board) -> LiveNode:
+    """The node that serves it."""
+    return served[1]

@@ -3,9 +3,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import django
-from boards import NUMBERS
 from django.conf import settings
 from freshwire import Fresh
+
+from boards import NUMBERS
 
 if not settings.configured:
     settings.configure(DEBUG=True, SECRET_KEY="not a secret", ALLOWED_HOSTS=["*"])

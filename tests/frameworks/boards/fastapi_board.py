@@ -2,10 +2,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from boards import NUMBERS
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from freshwire import Fresh
+
+from boards import NUMBERS
 
 
 @contextmanager

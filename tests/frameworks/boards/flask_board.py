@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
-from boards import NUMBERS
 from flask import Flask, Response, abort, request
 from freshwire import Fresh
+
+from boards import NUMBERS
 
 
 @contextmanager

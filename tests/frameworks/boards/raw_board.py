@@ -16,7 +16,8 @@ def application(scores: dict[str, int]) -> Iterator[Any]:
 
     async def score(send: Any, code: str) -> None:
         if code not in scores:
-            return await answer(send, 404, b"")
+            await answer(send, 404, b"")
+            return
         tags = (b"cache-groups", f'"score:{code}"'.encode())
         body = json.dumps({"score": scores[code]}).encode()
         await answer(send, 200, body, tags, (b"content-type", b"application/json"))

@@ -2,7 +2,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from boards import NUMBERS
 from freshwire import Fresh
 from starlette.applications import Starlette
 from starlette.endpoints import WebSocketEndpoint
@@ -11,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
+
+from boards import NUMBERS
 
 
 class Echo(WebSocketEndpoint):
