@@ -10,6 +10,9 @@ PORT ?=
 # More arguments for pytest, as in: make test PYTEST_ARGS="-k tags -x"
 PYTEST_ARGS ?=
 
+# More arguments for the benchmarks, as in: make bench BENCH_ARGS="--quick"
+BENCH_ARGS ?=
+
 # maturin installs into the virtualenv that it is told; whatever is activated outside has no say.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
@@ -23,9 +26,10 @@ MODULE := $(wildcard python/freshwire/_engine*.so)
 TOOLS := $(VENV)/.tools
 BUILT := $(VENV)/.built
 DEV := $(VENV)/.dev
+BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check audit fmt clean FORCE
+.PHONY: help setup build demo test check bench audit fmt clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -48,6 +52,9 @@ check: setup-build $(DEV) ## format, lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+bench: setup-test $(BENCH) ## measure, beside peers and the floor (about 15 minutes; BENCH_ARGS="--only memory --rounds 3")
+	$(BIN)/python -m benchmarks.run --json benchmarks/results/latest.json $(BENCH_ARGS)
 
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
@@ -81,4 +88,8 @@ $(BUILT): $(TOOLS) $(NATIVE) $(if $(MODULE),,FORCE)
 
 $(DEV): $(BUILT)
 	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev
+	@touch $@
+
+$(BENCH): $(BUILT)
+	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,bench
 	@touch $@

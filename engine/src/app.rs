@@ -78,7 +78,7 @@ pub struct Request {
     pub method: Box<str>,
     /// `http`, `https`, `ws` or `wss`.
     pub scheme: &'static str,
-    /// Path and query in origin form, percent-encoded as sent; always begins with `/` (or is `*`).
+    /// Path and query in origin form, percent-encoded, normalised (see `http::path`); begins with `/` (or is `*`).
     pub target: Box<str>,
     /// Minor version of HTTP/1.
     pub minor: u8,

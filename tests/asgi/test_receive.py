@@ -5,8 +5,9 @@ import socket
 import threading
 
 import pytest
-from apps import respond
-from conftest import TIMEOUT_S, request
+
+from .apps import respond
+from .conftest import TIMEOUT_S, request
 
 
 async def echo(scope, receive, send):

@@ -4,9 +4,10 @@ import asyncio
 import json
 import socket
 
-from apps import respond
-from conftest import request
 from freshwire.asgi.server import Listener, Server
+
+from .apps import respond
+from .conftest import request
 
 
 async def describe(scope, receive, send):

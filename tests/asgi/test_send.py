@@ -4,8 +4,9 @@ import asyncio
 import threading
 
 import pytest
-from apps import respond
-from conftest import TIMEOUT_S, request
+
+from .apps import respond
+from .conftest import TIMEOUT_S, request
 
 
 def sending(*messages):

@@ -7,14 +7,15 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from apps import respond
-from conftest import TIMEOUT_S, request
 from freshwire._engine import Exchange, current
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
+
+from .apps import respond
+from .conftest import TIMEOUT_S, request
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 import websockets
-from conftest import TIMEOUT_S
 from websockets.sync.client import connect
+
+from .conftest import TIMEOUT_S
 
 
 def accepting(handler):

@@ -1,0 +1,243 @@
+"""The processes of a benchmark: servers, crowds of clients, and what /proc says about them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parent.parent
+NATIVE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+PATIENCE_S = 30.0
+"""How long a process may take to be ready or to end."""
+APPLICATION = "benchmarks.application:app"
+
+
+class BenchmarkError(Exception):
+    """A process of a benchmark does not do what it should."""
+
+
+class Process:
+    """A process that this benchmark started, and alone ends."""
+
+    def __init__(self, name: str, words: Sequence[str], *, cores: Sequence[int] = ()) -> None:
+        """Start it.
+
+        cores: the only ones it may run on; none: all.
+        """
+        self.name = name
+        pinned = ["taskset", "--cpu-list", ",".join(map(str, cores))] if cores else []
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
+        self._popen = subprocess.Popen(
+            [*pinned, *words],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        self.pid = self._popen.pid
+
+    def say(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(f"{line}\n")
+        self._popen.stdin.flush()
+
+    def hear(self) -> str:
+        """The next line of its standard output. Raises BenchmarkError at the end of it."""
+        assert self._popen.stdout is not None
+        line = self._popen.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            raise BenchmarkError(f"{self.name} has ended: {self._errors.read()[-2000:]}")
+        return line.strip()
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """Say a line and hear JSON."""
+        self.say(line)
+        answer: dict[str, Any] = json.loads(self.hear())
+        return answer
+
+    def wait_for_port(self, port: int) -> None:
+        """Wait until it accepts connections. Raises BenchmarkError."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if self._popen.poll() is not None:
+                self.hear()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+            time.sleep(0.05)
+        raise BenchmarkError(f"{self.name} does not listen on {port}")
+
+    def cpu_ns(self, thread: str = "") -> int:
+        """CPU time of its living threads whose name begins so, nanoseconds."""
+        total = 0
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # it has just ended
+                if (task / "comm").read_text().startswith(thread):
+                    total += int((task / "schedstat").read_text().split()[0])
+        return total
+
+    def private_bytes(self) -> int:
+        """Memory that is its own and in use: private pages that it has written to."""
+        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Private_Dirty:"):
+                return int(line.split()[1]) * 1024
+        raise BenchmarkError("the kernel does not say how much memory a process has")
+
+    def close(self) -> None:
+        """End it."""
+        if self._popen.poll() is None:
+            self._popen.send_signal(signal.SIGTERM)
+            try:
+                self._popen.wait(PATIENCE_S / 3)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait()
+        for stream in (self._popen.stdin, self._popen.stdout, self._errors):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Server(Process):
+    """A process that serves `application.py`, or the floor, on a port of 127.0.0.1."""
+
+    port: int
+
+
+def freshwire(*, cores: Sequence[int] = ()) -> Server:
+    """A node."""
+    port = free_port()
+    limits = ["--max-connections-per-address", "0", "--drain-timeout", "0", "--admin-socket", "off"]
+    # A WebSocket of the crowd does not answer pings.
+    words = ["freshwire", "serve", APPLICATION, "--port", str(port), *limits, "--set", "heartbeat_s=600"]
+    return _listening("freshwire", [sys.executable, "-m", *words], port, cores)
+
+
+def uvicorn(*, cores: Sequence[int] = ()) -> Server:
+    """uvicorn as its documentation has it for speed: httptools and uvloop."""
+    port = free_port()
+    words = ["uvicorn", APPLICATION, "--port", str(port), "--no-access-log", "--log-level", "warning"]
+    words += ["--http", "httptools", "--loop", "uvloop"]
+    return _listening("uvicorn", [sys.executable, "-m", *words], port, cores)
+
+
+def granian(*, cores: Sequence[int] = ()) -> Server:
+    """granian with one worker."""
+    port = free_port()
+    words = [
+        "granian",
+        "--interface",
+        "asgi",
+        "--port",
+        str(port),
+        "--no-access-log",
+        "--log-level",
+        "warning",
+    ]
+    words += ["--loop", "uvloop", APPLICATION]
+    return _listening("granian", [sys.executable, "-m", *words], port, cores)
+
+
+def _listening(name: str, words: Sequence[str], port: int, cores: Sequence[int]) -> Server:
+    server = Server(name, words, cores=cores)
+    server.port = port
+    try:
+        server.wait_for_port(port)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+@contextlib.contextmanager
+def floor(message: bytes) -> Iterator[Server]:
+    """The floor (native/src/bin/floor.rs), which pushes this message."""
+    with file_of(message) as path:
+        server = Server("floor", [str(NATIVE / "floor"), path])
+        with server:
+            server.port = int(server.hear())
+            yield server
+
+
+@contextlib.contextmanager
+def crowd(port: int, size: int, request: bytes, *, greeted: bool = True) -> Iterator[Process]:
+    """So many connections that have each sent a request and, if `greeted`, got a message.
+
+    Raises BenchmarkError if they are not as many.
+    """
+    with file_of(request) as path:
+        words = [
+            str(NATIVE / "crowd"),
+            f"127.0.0.1:{port}",
+            str(size),
+            path,
+            "greeted" if greeted else "silent",
+        ]
+        with Process("crowd", words) as process:
+            if (said := process.hear()) != f"ready {size}":
+                raise BenchmarkError(f"of {size} connections the crowd has: {said}")
+            yield process
+
+
+@contextlib.contextmanager
+def file_of(content: bytes) -> Iterator[str]:
+    """A file with this content."""
+    with tempfile.NamedTemporaryFile(prefix="freshwire-bench-") as file:
+        file.write(content)
+        file.flush()
+        yield file.name
+
+
+def get(path: str, *fields: str) -> bytes:
+    """The bytes of a GET."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *fields, "", ""]).encode()
+
+
+def first_bytes(port: int, request: bytes, until: bytes) -> bytes:
+    """What a server says to a request, up to and with what comes after `until`. Raises BenchmarkError."""
+    said = b""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+        connection.sendall(request)
+        while until not in said:
+            if not (more := connection.recv(65536)):
+                raise BenchmarkError(f"the server said {said!r}")
+            said += more
+    return said
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def cores() -> tuple[list[int], list[int]]:
+    """A core for the server and another for its clients; none are chosen if there is one only."""
+    mine = sorted(os.sched_getaffinity(0))
+    return ([mine[0]], [mine[-1]]) if len(mine) > 1 and shutil.which("taskset") else ([], [])
+
+
+def build() -> None:
+    """Build the floor and the crowd."""
+    words = ["cargo", "build", "--quiet", "--locked", "--release", "--package", "freshwire-benchmarks"]
+    subprocess.run(words, cwd=ROOT, check=True)

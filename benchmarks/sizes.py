@@ -1,0 +1,33 @@
+"""How much is measured: enough for figures, or just enough to see that everything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    idle: int = 15_000
+    """Idle connections for the memory of one."""
+    watchers: int = 5_000
+    """Watchers for the CPU of a delivered message."""
+    delay_watchers: int = 10_000
+    """Watchers for the delay to the last of them."""
+    rounds: int = 7
+    """Rounds, each of which measures every side once."""
+    seconds: float = 4.0
+    """Length of one measurement in a round."""
+    settle_s: float = 1.0
+    """Rest before memory is read and after the last change."""
+
+    def of(self, *, rounds: int) -> Sizes:
+        """The same with another number of rounds."""
+        return dataclasses.replace(self, rounds=rounds)
+
+    def as_json(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+
+FULL = Sizes()
+QUICK = Sizes(idle=300, watchers=300, delay_watchers=300, rounds=2, seconds=0.5, settle_s=0.2)
