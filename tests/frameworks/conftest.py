@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from boards import FRAMEWORKS, Board, board
+
 from freshwire.testing import LiveNode, node
+
+from .boards import FRAMEWORKS, Board, board
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)

@@ -6,10 +6,12 @@ import asyncio
 
 import httpx
 import pytest
-from boards import NUMBERS, Board
+from websockets.sync.client import connect
+
 from freshwire import WatchEnded
 from freshwire.testing import LiveNode, Transport
-from websockets.sync.client import connect
+
+from .boards import NUMBERS, Board
 
 TRANSPORTS: list[Transport] = ["sse", "websocket", "poll"]
 

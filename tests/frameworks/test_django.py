@@ -7,15 +7,17 @@ from typing import Any
 
 import httpx
 import pytest
-from boards import django_board
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.middleware.csrf import get_token
 from django.urls import path
 from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
+
 from freshwire import Fresh
 from freshwire.testing import LiveNode
+
+from .boards import django_board
 
 Start = Callable[..., LiveNode]
 

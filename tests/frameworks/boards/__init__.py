@@ -34,5 +34,5 @@ class Board:
 def board(framework: str) -> Iterator[Board]:
     """The board of a framework, for as long as the block lasts."""
     scores = {"a": 0, "b": 0}
-    with importlib.import_module(f"boards.{framework}_board").application(scores) as app:
+    with importlib.import_module(f"{__name__}.{framework}_board").application(scores) as app:
         yield Board(framework, app, scores)

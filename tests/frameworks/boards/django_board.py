@@ -4,9 +4,10 @@ from typing import Any
 
 import django
 from django.conf import settings
+
 from freshwire import Fresh
 
-from boards import NUMBERS
+from . import NUMBERS
 
 if not settings.configured:
     settings.configure(DEBUG=True, SECRET_KEY="not a secret", ALLOWED_HOSTS=["*"])

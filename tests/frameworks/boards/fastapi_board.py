@@ -4,9 +4,10 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import PlainTextResponse, StreamingResponse
+
 from freshwire import Fresh
 
-from boards import NUMBERS
+from . import NUMBERS
 
 
 @contextmanager

@@ -6,9 +6,10 @@ from typing import Any
 
 from a2wsgi import WSGIMiddleware
 from flask import Flask, Response, abort, request
+
 from freshwire import Fresh
 
-from boards import NUMBERS
+from . import NUMBERS
 
 
 @contextmanager

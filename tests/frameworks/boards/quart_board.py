@@ -2,10 +2,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from freshwire import Fresh
 from quart import Quart, Response, abort, request, websocket
 
-from boards import NUMBERS
+from freshwire import Fresh
+
+from . import NUMBERS
 
 
 @contextmanager

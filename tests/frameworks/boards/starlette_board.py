@@ -2,7 +2,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from freshwire import Fresh
 from starlette.applications import Starlette
 from starlette.endpoints import WebSocketEndpoint
 from starlette.exceptions import HTTPException
@@ -11,7 +10,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from boards import NUMBERS
+from freshwire import Fresh
+
+from . import NUMBERS
 
 
 class Echo(WebSocketEndpoint):
