@@ -3,6 +3,7 @@
 //! Each function appends one line. They are not kept in a representation, because they differ from one response to the
 //! next or because the application's own line was replaced.
 //! Called by whoever writes the head of a response.
+use super::conditional::not_modified_fields;
 use super::position::Salted;
 use super::representation::Representation;
 use crate::http::fields::Fields;
@@ -32,7 +33,15 @@ pub fn groups(fields: &mut Fields, groups: &[Box<str>]) {
 
 /// The application's fields of a representation, and ours that do not depend on the request.
 pub fn fields(rep: &Representation) -> Fields {
-    let mut fields = rep.fields.clone();
+    annotated(rep, rep.fields.clone())
+}
+
+/// The same for a 304 (RFC 9110 §15.4.5).
+pub fn not_modified(rep: &Representation) -> Fields {
+    annotated(rep, not_modified_fields(rep))
+}
+
+fn annotated(rep: &Representation, mut fields: Fields) -> Fields {
     etag(&mut fields, rep);
     groups(&mut fields, &rep.groups);
     fresh_position(&mut fields, rep.id());

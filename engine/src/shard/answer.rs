@@ -23,6 +23,9 @@ use crate::transport::websocket::close;
 use bytes::Bytes;
 use std::sync::Arc;
 
+/// A body of a declared length up to this is waited for, so that the representation is whole when its head goes out.
+const SHORT_BODY_BYTES: u64 = 64 * 1024;
+
 impl Shard {
     /// The application says something.
     pub(super) fn answer(&mut self, id: ExchangeId, answer: Answer) {
@@ -158,8 +161,12 @@ impl Shard {
             }
         }
         let sharing = Some(decision.audience);
+        let short =
+            once && !head_only && head.content_length.is_some_and(|length| length <= SHORT_BODY_BYTES);
+        let all_here = !more || (short && head.content_length == Some(body.len() as u64));
+        let awaited = short && (keeping || gets_etag(&head));
         let gathering = Gathering { head, body: vec![], decision, groups };
-        if !more {
+        if all_here {
             return self.whole(
                 key,
                 exchange,
@@ -168,7 +175,7 @@ impl Shard {
                 keeping,
             );
         }
-        if watching {
+        if watching || awaited {
             self.took(key, body.len());
             if let Some(exchange) = self.exchanges.get_mut(exchange) {
                 exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
@@ -194,10 +201,7 @@ impl Shard {
         let audience = gathering.decision.audience_of(&work.fields);
         let sharing = gathering.decision.audience;
         let plain = !keeping && !watching;
-        let etaggable = gathering.head.status == 200
-            && gathering.head.fields.get("etag").is_none()
-            && !cache_control(gathering.head.fields.all("cache-control")).no_store;
-        if plain && !etaggable {
+        if plain && !gets_etag(&gathering.head) {
             let Gathering { head, body, groups, .. } = gathering;
             return self.pass(key, exchange, &head, groups, Some(sharing), body.into(), false);
         }
@@ -302,19 +306,26 @@ impl Shard {
             gathering.body.extend_from_slice(&data);
             too_large = gathering.body.len() > max_bytes;
         }
-        let sending = self.conns.get(key).and_then(|conn| conn.work.as_deref()).map(|work| work.sending);
-        if sending == Some(Sending::Nothing) {
-            // A watch is about to open: nothing goes out before all of it is here.
+        let all_here = !more
+            || entry
+                .gathering
+                .as_ref()
+                .is_some_and(|gathering| gathering.head.content_length == Some(gathering.body.len() as u64));
+        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+        let watching = work.intent.watches();
+        if work.sending == Sending::Nothing {
+            // A watch is about to open, or the body is short: nothing goes out before all of it is here.
             self.took(key, data.len());
             if too_large {
                 let detail =
                     format!("a watched representation may have {max_bytes} bytes (max_representation_bytes)");
                 return self.fail(key, &Refusal::new(502, "representation_too_large", detail));
             }
-            if !more
+            if all_here
                 && let Some(gathering) = self.exchanges.get_mut(exchange).and_then(|e| e.gathering.take())
             {
-                self.whole(key, exchange, gathering, true, false);
+                let keeping = !watching && gathering.decision.storable;
+                self.whole(key, exchange, gathering, watching, keeping);
             }
             return;
         }
@@ -447,6 +458,13 @@ impl Shard {
             }
         }
     }
+}
+
+/// Whether the node gives it a strong validator (RFC 9110 §8.8.3).
+fn gets_etag(head: &ResponseHead) -> bool {
+    head.status == 200
+        && head.fields.get("etag").is_none()
+        && !cache_control(head.fields.all("cache-control")).no_store
 }
 
 /// A response whose tags changed while it was made may be reused by nobody for long.

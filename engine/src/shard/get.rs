@@ -166,12 +166,9 @@ impl Shard {
             return self.give(key, out);
         }
         let (code, mut fields, length) = match evaluated {
-            Outcome::NotModified => (304, conditional::not_modified_fields(rep), None),
+            Outcome::NotModified => (304, annotate::not_modified(rep), None),
             Outcome::Full => (rep.status, annotate::fields(rep), Some(rep.body.len() as u64)),
         };
-        if code == 304 {
-            annotate::fresh_position(&mut fields, rep.id());
-        }
         if status == CacheStatus::Hit {
             annotate::age(&mut fields, rep, now_ms);
         }
