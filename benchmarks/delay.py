@@ -21,7 +21,7 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
         both.node(RATE, sizes)
         for number in range(sizes.rounds):
             progress(f"delay: round {number + 1} of {sizes.rounds}")
-            rounds.append((both.node(RATE, sizes), both.floor(RATE, sizes, sizes.delay_watchers)))
+            rounds.append(both.round(number, RATE, sizes, sizes.delay_watchers))
     for quantile, budget in (("p50", None), ("p99", BUDGET)):
         whole = [(a, b) for a, b in rounds if a.reached_all and b.reached_all]
         if not whole:
