@@ -3,9 +3,8 @@
 use crate::bridge::{Item, Outbox};
 use crate::exchange::Exchange;
 use crate::scope::Scopes;
-use crate::tags::TagLimits;
-use freshwire_engine::app::{Answers, Event, ExchangeId, Kind, Request};
-use freshwire_engine::limits::Options;
+use freshwire_engine::app::{Event, ExchangeId, Kind, Request};
+use freshwire_engine::node::Node as Engine;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict};
@@ -34,8 +33,8 @@ pub struct Application {
     pub scopes: Scopes,
     /// Where answers go.
     pub outbox: Outbox,
-    /// For `depends_on`.
-    pub tag_limits: TagLimits,
+    /// For the check of tags.
+    pub engine: Arc<Engine>,
     /// Called with a sentence and an exception or None.
     on_error: Py<PyAny>,
     event_loop: Py<PyAny>,
@@ -64,7 +63,7 @@ struct End {
 
 impl Application {
     /// On the loop's thread.
-    pub fn new(py: Python<'_>, parts: Parts, options: &Options, answers: Arc<dyn Answers>) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, parts: Parts, engine: Arc<Engine>) -> PyResult<Self> {
         let event_loop = parts.event_loop.bind(py);
         let eager = py.version_info() >= (3, 12);
         // A plain task, not one of a pool or a hand-driven coroutine: everything that asks for the current task works.
@@ -82,8 +81,8 @@ impl Application {
         };
         Ok(Self {
             scopes: Scopes::new(py, &parts.root_path, parts.state)?,
-            outbox: Outbox::new(answers),
-            tag_limits: TagLimits::new(options),
+            outbox: Outbox::new(engine.answers()),
+            engine,
             create_future: event_loop.getattr("create_future")?.unbind(),
             make_task: make_task.unbind(),
             eager,

@@ -23,7 +23,9 @@ pub enum Cycle {
 pub enum Peer {
     /// As far as anybody knows.
     There,
-    /// The client has left, or its connection has moved on.
+    /// It has ended its side of the connection, and may yet read its answer: whoever listens hears of a disconnect.
+    Leaving,
+    /// Nothing arrives there any more.
     Gone,
 }
 
@@ -40,12 +42,12 @@ impl Cycle {
     }
 
     /// Something happened on the engine's side.
-    pub fn event(&mut self, event: Event, out: &mut impl FnMut(Answer)) {
+    pub fn event(&mut self, event: Event) {
         match (self, event) {
             (Self::Http { body, .. }, Event::Body { data, more }) => body.arrived(data, more),
             (Self::WebSocket(socket), Event::Disconnect) => socket.lost(),
             (Self::WebSocket(socket), Event::Closed(code, reason)) => socket.end(code, reason),
-            (Self::WebSocket(socket), Event::Message(message)) => socket.arrived(message, out),
+            (Self::WebSocket(socket), Event::Message(message)) => socket.arrived(message),
             // A disconnect is the exchange's to know, a drain its flow's; the engine does not mix the two kinds.
             (
                 Self::Http { .. },
@@ -63,12 +65,21 @@ impl Cycle {
             {
                 Some(Heard::Disconnect)
             }
-            Self::Http { body, .. } => {
-                let piece = body.next();
-                (0..body.want()).for_each(|_| out(Answer::Want));
-                piece.map(|(piece, more)| Heard::Request(piece, more))
+            Self::Http { body, .. } => match body.next() {
+                None if peer == Peer::Leaving => Some(Heard::Disconnect),
+                piece => {
+                    (0..body.want()).for_each(|_| out(Answer::Want));
+                    piece.map(|(piece, more)| Heard::Request(piece, more))
+                }
+            },
+            Self::WebSocket(socket) => {
+                let heard = socket.next();
+                if matches!(heard, Some(Heard::Message(_))) {
+                    // The engine holds back the peer of an application that does not take its messages.
+                    out(Answer::Want);
+                }
+                heard
             }
-            Self::WebSocket(socket) => socket.next(),
         }
     }
 

@@ -15,7 +15,6 @@ mod receive;
 mod ring;
 mod scope;
 mod send;
-mod tags;
 mod waiting;
 mod websocket;
 

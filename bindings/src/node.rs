@@ -18,8 +18,7 @@ const FLUSH_EVERY: usize = 32;
 /// See `_engine.pyi`.
 #[pyclass(frozen, module = "freshwire._engine")]
 pub struct Node {
-    engine: Engine,
-    options: Options,
+    engine: Arc<Engine>,
     bridge: Arc<Bridge>,
     /// From `start` to `join`.
     application: Mutex<Option<Arc<Application>>>,
@@ -54,8 +53,7 @@ impl Node {
             })
             .collect::<PyResult<Vec<_>>>()?;
         Ok(Self {
-            engine: Engine::new(options.clone(), listeners).map_err(PyValueError::new_err)?,
-            options,
+            engine: Arc::new(Engine::new(options, listeners).map_err(PyValueError::new_err)?),
             bridge: Arc::new(Bridge::new()?),
             application: Mutex::default(),
         })
@@ -72,7 +70,7 @@ impl Node {
         root_path: String,
     ) -> PyResult<()> {
         let parts = Parts { app, event_loop: r#loop, on_error, state, root_path };
-        let application = Arc::new(Application::new(py, parts, &self.options, self.engine.answers())?);
+        let application = Arc::new(Application::new(py, parts, self.engine.clone())?);
         {
             let mut current = self.application();
             if current.is_some() {

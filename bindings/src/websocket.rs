@@ -6,11 +6,6 @@ use crate::send::{Phase as ResponsePhase, Refusal, Response};
 use freshwire_engine::app::{Answer, Message};
 use std::collections::VecDeque;
 
-/// Messages that wait for the application to receive them; the peer is disconnected above.
-const MAX_WAITING_MESSAGES: usize = 4096;
-/// Bytes of them.
-const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
-
 /// Where a WebSocket stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -33,8 +28,6 @@ pub struct WebSocket {
     offered: Vec<String>,
     /// Messages that the application has not received.
     waiting: VecDeque<Message>,
-    /// Their bytes.
-    waiting_bytes: usize,
     /// Code and reason of the end, for `websocket.disconnect`.
     closed: Option<(u16, String)>,
     /// The response instead of a WebSocket.
@@ -52,7 +45,6 @@ impl WebSocket {
             greeted: false,
             offered,
             waiting: VecDeque::new(),
-            waiting_bytes: 0,
             closed: None,
             denial: Response::new(false),
         }
@@ -64,23 +56,15 @@ impl WebSocket {
             return Some(Heard::Connect);
         }
         if let Some(message) = self.waiting.pop_front() {
-            self.waiting_bytes -= length(&message);
             return Some(Heard::Message(message));
         }
         self.closed.clone().map(|(code, reason)| Heard::Closed(code, reason))
     }
 
-    /// The peer sent a message.
-    pub fn arrived(&mut self, message: Message, out: &mut impl FnMut(Answer)) {
-        if self.phase != Phase::Open {
-            return;
-        }
-        self.waiting_bytes += length(&message);
-        self.waiting.push_back(message);
-        if self.waiting.len() > MAX_WAITING_MESSAGES || self.waiting_bytes > MAX_WAITING_BYTES {
-            let reason = "the application does not keep up with the messages";
-            out(Answer::Close { code: 1013, reason: reason.into() });
-            self.end(1013, reason.into());
+    /// The peer sent a message. The engine sends only as many ahead as it has credit for.
+    pub fn arrived(&mut self, message: Message) {
+        if self.phase == Phase::Open {
+            self.waiting.push_back(message);
         }
     }
 
@@ -129,7 +113,6 @@ impl WebSocket {
             (Phase::Open, Said::Message(message)) => out(Answer::Message(message)),
             (Phase::Open, Said::Close(code, reason)) => {
                 self.waiting.clear();
-                self.waiting_bytes = 0;
                 self.end(code, reason.clone().into_string());
                 out(Answer::Close { code, reason });
             }
@@ -185,11 +168,6 @@ impl WebSocket {
     }
 }
 
-fn length(message: &Message) -> usize {
-    let (Message::Text(data) | Message::Binary(data)) = message;
-    data.len()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,7 +191,7 @@ mod tests {
         assert_eq!(socket.next(), Some(Heard::Connect));
         assert_eq!(socket.next(), None);
         socket.take(accept(None), &mut |answer| out.push(answer)).unwrap();
-        socket.arrived(text("a"), &mut |_| panic!());
+        socket.arrived(text("a"));
         socket.end(4000, "bye".into());
         socket.lost();
         assert_eq!(socket.next(), Some(Heard::Message(text("a"))));
@@ -243,18 +221,6 @@ mod tests {
         socket.next();
         assert_eq!(socket.next(), Some(Heard::Closed(1006, String::new())));
         assert!(socket.take(Said::Message(text("x")), &mut |_| panic!()).is_err());
-    }
-
-    #[test]
-    fn an_application_that_never_receives_has_its_peer_disconnected() {
-        let mut socket = WebSocket::new(vec![]);
-        socket.take(accept(None), &mut |_| {}).unwrap();
-        let mut closed = None;
-        for _ in 0..=MAX_WAITING_MESSAGES {
-            socket.arrived(text(""), &mut |answer| closed = Some(answer));
-        }
-        assert!(matches!(closed, Some(Answer::Close { code: 1013, .. })));
-        assert!(socket.is_closed());
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub struct Request {
     pub method: Box<str>,
     /// `http`, `https`, `ws` or `wss`.
     pub scheme: &'static str,
-    /// Path and query in origin form, percent-encoded as sent; always begins with `/` (or is `*`).
+    /// Path and query in origin form, percent-encoded, normalised (see `http::path`); begins with `/` (or is `*`).
     pub target: Box<str>,
     /// Minor version of HTTP/1.
     pub minor: u8,
@@ -164,7 +164,7 @@ pub enum Answer {
     Trailers(Fields),
     /// The application failed: 500 if no head has gone out, else the body is cut short so that the client can see it.
     Failed,
-    /// The application asks for more of the request's body.
+    /// The application asks for more of the request's body; on a WebSocket, it has taken a message.
     Want,
     /// Take the WebSocket, with this subprotocol and these additional fields. (A denial is a `Start`.)
     Accept {

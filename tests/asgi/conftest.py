@@ -4,9 +4,10 @@ import asyncio
 import http.client
 import logging
 import socket
+import struct
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -76,6 +77,11 @@ class Served:
         with self.connect(request) as client:
             return b"".join(iter(lambda: client.recv(65536), b""))
 
+    def reset(self, client: socket.socket) -> None:
+        """Leave without a goodbye."""
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+
     def reply(self, client: socket.socket, method: str = "GET") -> Reply:
         """The next response on a connection."""
         response = http.client.HTTPResponse(client, method=method)
@@ -88,13 +94,9 @@ class Served:
             return self.reply(client, method)
 
     def begin_stop(self) -> None:
-        """Ask the server to end, and wait until it accepts nobody any more."""
+        """Ask the server to end, and wait until it has begun to."""
         self.loop.call_soon_threadsafe(self.stop.set)
-        while True:
-            try:
-                self.connect().close()
-            except OSError:
-                return
+        self.run(self.server.stopping.wait())
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run something on the server's loop."""
@@ -149,15 +151,14 @@ def serving(
     thread = threading.Thread(target=run)
     thread.start()
     assert ready.wait(TIMEOUT_S), "the server did not start"
+    server, loop, stop = running[0]
     try:
-        if failures:
-            raise failures[0]
-        server, loop, stop = running[0]
-        yield Served(server, port, loop, stop, thread, errors)
+        if server.started.is_set():
+            yield Served(server, port, loop, stop, thread, errors)
     finally:
-        if thread.is_alive():
+        with suppress(RuntimeError):  # the loop is closed already
             loop.call_soon_threadsafe(stop.set)
-            thread.join(3 * TIMEOUT_S)
+        thread.join(3 * TIMEOUT_S)
         assert not thread.is_alive(), "the server did not stop"
     if failures:
         raise failures[0]

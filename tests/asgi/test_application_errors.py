@@ -4,8 +4,9 @@ import asyncio
 import logging
 
 import pytest
-from apps import respond
-from conftest import request
+
+from .apps import respond
+from .conftest import request
 
 
 def test_an_exception_before_the_head_is_a_500_and_logged_with_its_traceback(serve):

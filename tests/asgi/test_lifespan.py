@@ -3,8 +3,9 @@
 import logging
 
 import pytest
-from apps import respond
 from freshwire.asgi.lifespan import Lifespan, LifespanError
+
+from .apps import respond
 
 quiet = logging.Logger("quiet")
 

@@ -1,10 +1,13 @@
 """What `receive` gives, and when."""
 
 import asyncio
+import socket
 import threading
 
-from apps import respond
-from conftest import TIMEOUT_S, request
+import pytest
+
+from .apps import respond
+from .conftest import TIMEOUT_S, request
 
 
 async def echo(scope, receive, send):
@@ -102,7 +105,8 @@ def test_an_idle_stream_hears_of_the_disconnect_at_once(serve):
     assert gone.wait(TIMEOUT_S)
 
 
-def test_a_receive_after_the_client_left_says_disconnect(serve):
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_receive_after_the_client_left_says_disconnect(serve, hard):
     inside, left, seen = threading.Event(), threading.Event(), []
     done = threading.Event()
 
@@ -117,10 +121,30 @@ def test_a_receive_after_the_client_left_says_disconnect(serve):
     served = serve(app)
     client = served.connect(request(method="POST", body=b""))
     assert inside.wait(TIMEOUT_S)
-    client.close()
+    served.reset(client) if hard else client.close()
     left.set()
     assert done.wait(TIMEOUT_S)
     assert seen == [{"type": "http.disconnect"}]
+
+
+def test_a_client_that_only_ends_its_side_has_its_body_read_and_its_answer_sent(serve):
+    inside, left, heard = threading.Event(), threading.Event(), []
+
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+        inside.set()
+        await asyncio.to_thread(left.wait, TIMEOUT_S)
+        while not heard or heard[-1]["type"] != "http.disconnect":
+            heard.append(await receive())
+        await respond(send, b"all the same")
+
+    served = serve(app)
+    with served.connect(request(method="POST", body=b"hello")) as client:
+        assert inside.wait(TIMEOUT_S)
+        client.shutdown(socket.SHUT_WR)
+        left.set()
+        assert served.reply(client).body == b"all the same"
+    assert heard[0] == {"type": "http.request", "body": b"hello", "more_body": False}
 
 
 def test_the_task_of_a_request_is_not_cancelled_when_its_client_leaves(serve):
@@ -155,8 +179,8 @@ def test_a_get_whose_client_left_before_it_began_is_not_run(serve):
     served = serve(app)
     with served.connect(request("/block")) as first:
         assert blocked.wait(TIMEOUT_S)
-        served.connect(request("/left")).close()
-        # The node answers these itself, on the one shard there is: it has seen the close before the second.
+        served.reset(served.connect(request("/left")))
+        # The node answers these itself, on the one shard there is: it has seen the reset before the second.
         for _ in range(2):
             assert served.get("/.fresh/none").status == 404
         go.set()

@@ -6,10 +6,11 @@ import socket
 import threading
 
 import pytest
-from apps import respond
-from conftest import TIMEOUT_S, request
 from freshwire._engine import Node, default_options, option_meanings
 from freshwire.asgi.server import Listener, current_node
+
+from .apps import respond
+from .conftest import TIMEOUT_S, request
 
 
 async def ok(scope, receive, send):

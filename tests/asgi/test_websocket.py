@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 import websockets
-from conftest import TIMEOUT_S
 from websockets.sync.client import connect
+
+from .conftest import TIMEOUT_S
 
 
 def accepting(handler):
@@ -258,6 +259,24 @@ def test_a_cancelled_receive_loses_no_message(serve):
         for n in range(20):
             client.send(str(n))
         assert client.recv(TIMEOUT_S) == " ".join(map(str, range(20)))
+
+
+def test_a_peer_that_says_more_than_is_received_is_held_back_and_loses_nothing(serve):
+    inside, go = threading.Event(), threading.Event()
+
+    async def listen(receive, send):
+        inside.set()
+        await asyncio.to_thread(go.wait, TIMEOUT_S)
+        texts = [(await receive())["text"] for _ in range(300)]
+        await send({"type": "websocket.send", "text": " ".join(texts)})
+
+    served = serve(accepting(listen), {"max_messages_per_s": 0})
+    with opened(served) as client:
+        assert inside.wait(TIMEOUT_S)
+        for n in range(300):
+            client.send(str(n))
+        go.set()
+        assert client.recv(TIMEOUT_S) == " ".join(map(str, range(300)))
 
 
 def test_a_slow_reader_makes_send_wait_and_loses_nothing(serve):

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import freshwire._engine as engine
 import pytest
-from command import Cli, Running
-from fakes import AdminSocket, Exchange
+
+from .command import Cli, Running
+from .fakes import AdminSocket, Exchange
 
 
 @pytest.fixture(autouse=True)

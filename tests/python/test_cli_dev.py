@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from command import Running
 from freshwire import Fresh
+
+from .command import Running
 
 Start = Callable[..., Running]
 

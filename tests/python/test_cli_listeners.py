@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from command import Cli
 from freshwire import AddressError, OptionError, admin
 from freshwire.cli.listeners import (
     Inherited,
@@ -22,6 +21,8 @@ from freshwire.cli.listeners import (
     systemd,
     text_of,
 )
+
+from .command import Cli
 
 
 @pytest.mark.parametrize(

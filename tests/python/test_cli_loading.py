@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import Cli
 from freshwire import LoadError, OptionError
 from freshwire.cli.loading import explain, load, parse
+
+from .command import Cli
 
 MODULE = """
 async def app(scope, receive, send): ...

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from command import Cli, Running
 from freshwire import Fresh, admin
+
+from .command import Cli, Running
 
 Start = Callable[..., Running]
 

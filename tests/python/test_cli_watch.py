@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from command import Cli, Running
 from freshwire.client import follow
+
+from .command import Cli, Running
 
 
 class Streams:

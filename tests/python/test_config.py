@@ -5,9 +5,10 @@ from pathlib import Path
 
 import freshwire._engine as engine
 import pytest
-from command import Cli
 from freshwire import OptionError
 from freshwire.config import resolve, unknown_variables
+
+from .command import Cli
 
 
 def test_without_anything_said_every_option_is_the_default() -> None:

@@ -7,8 +7,9 @@ import threading
 from typing import Any
 
 import pytest
-from fakes import AdminSocket, Exchange
 from freshwire import Fresh, NodeRefused, NodeUnreachable, TagError, admin
+
+from .fakes import AdminSocket, Exchange
 
 
 def test_importing_and_making_it_does_no_io_and_loads_nothing_heavy() -> None:

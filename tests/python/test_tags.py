@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
-from fakes import Exchange
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 from freshwire import Fresh, TagError
@@ -23,6 +22,8 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+from .fakes import Exchange
 
 fresh = Fresh()
 

@@ -41,7 +41,11 @@ impl Exchange {
     }
 
     pub(super) fn peer(&self, state: &State) -> Peer {
-        if state.gone || self.flow.disconnected.load(Ordering::Acquire) { Peer::Gone } else { Peer::There }
+        match self.flow.disconnected.load(Ordering::Acquire) {
+            true => Peer::Gone,
+            false if state.left => Peer::Leaving,
+            false => Peer::There,
+        }
     }
 
     /// Something happened on the engine's side.
@@ -49,10 +53,9 @@ impl Exchange {
         let me = slf.get();
         {
             let mut state = me.lock();
-            state.gone |= matches!(event, Event::Disconnect);
-            state.cycle.event(event, &mut |answer| me.put(answer));
+            state.left |= matches!(event, Event::Disconnect);
+            state.cycle.event(event);
         }
-        me.application.outbox.settle();
         me.wake(slf.py())
     }
 

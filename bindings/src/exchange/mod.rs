@@ -46,8 +46,8 @@ struct State {
     waiters: Vec<Py<PyAny>>,
     /// The engine will find this for its events.
     registered: bool,
-    /// The client has gone, or the connection has moved on.
-    gone: bool,
+    /// The engine has spoken of a disconnect.
+    left: bool,
     /// What the response depends on, besides what its head says.
     tags: Vec<Box<str>>,
 }
@@ -74,7 +74,7 @@ impl Exchange {
             task: None,
             waiters: Vec::new(),
             registered: false,
-            gone: false,
+            left: false,
             tags: Vec::new(),
         };
         let (id, flow) = (request.id, request.flow.clone());
@@ -126,7 +126,7 @@ impl Exchange {
 
     /// Add tags to the response. Raises ValueError for a bad tag, RuntimeError once its head has been sent.
     fn depends_on(&self, tags: Vec<String>) -> PyResult<()> {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         let Cycle::Http { response, .. } = &mut state.cycle else {
             return Err(PyRuntimeError::new_err("a WebSocket is no representation: it depends on no tag"));
         };
@@ -135,8 +135,10 @@ impl Exchange {
                 "the head of the response has been sent: name its tags before its body begins",
             ));
         }
-        let known = response.held().map_or(0, |head| head.tags.len()) + state.tags.len();
-        self.application.tag_limits.check(known, &tags).map_err(PyValueError::new_err)?;
+        let known =
+            response.held().map_or(&[][..], |head| &head.tags).iter().chain(&state.tags).map(|tag| &**tag);
+        let all: Vec<&str> = known.chain(tags.iter().map(String::as_str)).collect();
+        self.application.engine.check_tags(&all).map_err(PyValueError::new_err)?;
         state.tags.extend(tags.into_iter().map(String::into_boxed_str));
         state.name_tags();
         Ok(())

@@ -355,6 +355,7 @@ impl Shard {
         work.owed += data.len();
         work.sent_bytes += data.len() as u64;
         match work.sending {
+            // Nobody will take them: they are settled with what is sent.
             Sending::HeadOnly | Sending::Nothing => {}
             Sending::Length | Sending::UntilClose => out.extend_from_slice(data),
             Sending::Chunks => {

@@ -140,7 +140,7 @@ impl Shard {
             {
                 app.wake();
             }
-            let busy = self.fanout.is_walking() || !self.again.is_empty();
+            let busy = self.stopped || self.fanout.is_walking() || !self.again.is_empty();
             let timeout = if busy || !inbox.park() { 0 } else { TICK_MS as i32 };
             let n = self.poller.wait(&mut ready, timeout);
             inbox.unpark();

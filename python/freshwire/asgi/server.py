@@ -67,7 +67,8 @@ class Server:
         """
         self.started = asyncio.Event()
         """Set when connections are accepted."""
-        self._stopping = False
+        self.stopping = asyncio.Event()
+        """Set when none are accepted any more, and those there are come to their end."""
         self._app = app
         self._root_path = root_path
         self._log = log or logging.getLogger("freshwire.error")
@@ -100,8 +101,8 @@ class Server:
                 self.started.set()
                 await stop.wait()
                 ended = asyncio.Event()
-                self._stopping = True
                 self.node.shutdown(ended.set)
+                self.stopping.set()
                 await ended.wait()
             except asyncio.CancelledError:
                 self.abort()
@@ -116,7 +117,7 @@ class Server:
     def abort(self) -> None:
         """End every connection at once: for a second signal, after `stop`."""
         # The first call of `shutdown` is the patient one.
-        for _ in range(1 if self._stopping else 2):
+        for _ in range(1 if self.stopping.is_set() else 2):
             self.node.shutdown(lambda: None)
 
     async def _stop_lifespan(self) -> None:
