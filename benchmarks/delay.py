@@ -17,7 +17,7 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
     """Delay to the last watcher and to each, at quantiles of the changes."""
     progress(f"delay: connecting {sizes.delay_watchers:,} watchers to each side")
     rounds: list[tuple[Run, Run]] = []
-    with sides(sizes.delay_watchers) as (both, _):
+    with sides(sizes.delay_watchers) as both:
         both.node(RATE, sizes)
         for number in range(sizes.rounds):
             progress(f"delay: round {number + 1} of {sizes.rounds}")

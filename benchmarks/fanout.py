@@ -23,7 +23,6 @@ from benchmarks.sizes import Sizes
 
 RATES = {10: 1.1, 100: 0.4}
 """Changes a second, and the budget for the cost of a message beside the floor's."""
-CONNECT_BUDGET = 1.3
 ENGINE = "freshwire-"
 """How the names of the engine's threads begin."""
 WATCH = get("/state", "Accept: text/event-stream")
@@ -102,19 +101,15 @@ class _Meter:
 
 
 @contextlib.contextmanager
-def sides(watchers: int) -> Iterator[tuple[Sides, Figure]]:
-    """A node and the floor with so many watchers each, and what it cost to connect them."""
+def sides(watchers: int) -> Iterator[Sides]:
+    """A node and the floor with so many watchers each."""
     with contextlib.ExitStack() as stack:
         node = stack.enter_context(freshwire())
         first_bytes(node.port, WATCH, b'"at":')
         bottom = stack.enter_context(floor(message(node)))
-        before = node.cpu_ns(), bottom.cpu_ns()
         node_crowd = stack.enter_context(crowd(node.port, watchers, WATCH))
         bottom_crowd = stack.enter_context(crowd(bottom.port, watchers, WATCH))
-        after = node.cpu_ns(), bottom.cpu_ns()
-        mine, theirs = ((end - begin) / watchers / 1000 for begin, end in zip(before, after, strict=True))
-        connect = compared("CPU to connect and watch", "µs", [mine], "floor", [theirs], budget=CONNECT_BUDGET)
-        yield Sides(node, node_crowd, bottom, bottom_crowd), connect
+        yield Sides(node, node_crowd, bottom, bottom_crowd)
 
 
 def message(node: Server) -> bytes:
@@ -126,8 +121,7 @@ def message(node: Server) -> bytes:
 def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
     """CPU of a delivered message at each rate."""
     progress(f"fan-out: connecting {sizes.watchers:,} watchers to each side")
-    with sides(sizes.watchers) as (both, connect):
-        yield connect
+    with sides(sizes.watchers) as both:
         for rate, budget in RATES.items():
             both.node(rate, sizes)  # what is made once is made now
             rounds = []

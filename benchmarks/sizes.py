@@ -12,6 +12,8 @@ class Sizes:
     """Idle connections for the memory of one."""
     warm_up: int = 500
     """Connections that came and went before."""
+    arrivals: int = 2_500
+    """Connections that come in a round."""
     watchers: int = 5_000
     """Watchers for the CPU of a delivered message."""
     delay_watchers: int = 10_000
@@ -32,4 +34,6 @@ class Sizes:
 
 
 FULL = Sizes()
-QUICK = Sizes(idle=300, warm_up=50, watchers=300, delay_watchers=300, rounds=1, seconds=0.5, settle_s=0.2)
+QUICK = Sizes(
+    idle=300, warm_up=50, arrivals=300, watchers=300, delay_watchers=300, rounds=1, seconds=0.5, settle_s=0.2
+)
