@@ -200,10 +200,11 @@ impl Watches {
 
     /// A client was given this representation outside of a watch: whoever watches the variant gets it too, and if it
     /// differs from what a watcher that left may have, that watcher no longer counts as up to date.
-    pub fn saw(&self, key: &VariantKey, read: &Representation) {
+    pub fn saw(&self, key: &VariantKey, read: &Representation, changed: impl FnOnce(&Representation) -> u64) {
         let mut state = self.state();
         if let Some(&topic) = state.by_key.get(key) {
-            self.absorb(&mut state, topic, read.copy());
+            self.absorb(&mut state, topic, read.copy(), changed);
+            self.see_to(&mut state, topic);
         } else if state.ghosts.get(key).is_some_and(|ghost| ghost.etag != read.etag) {
             state.exorcise(key);
         }
@@ -259,13 +260,10 @@ impl Watches {
     ) -> Option<Opened> {
         let mut state = self.state();
         if let Some(&topic) = state.by_key.get(key) {
-            self.absorb(&mut state, topic, read);
+            self.absorb(&mut state, topic, read, changed);
+            self.see_to(&mut state, topic);
             let watch = state.watches.get_mut(&topic)?;
             watch.watchers += 1;
-            watch.needed = watch.needed.max(changed(&watch.current));
-            if watch.needed > watch.read_at && !watch.reading {
-                self.reader.read_again(watch.home, topic);
-            }
             let version = self.hub.join(topic, shard as usize);
             return Some(Opened { topic, version, current: watch.current.clone(), created: false });
         }
@@ -362,7 +360,12 @@ impl Watches {
     }
 
     /// A read that began at `position` has ended: tell the watchers if the representation differs, and say what is next.
-    pub fn end_read(&self, topic: TopicId, outcome: Outcome) -> Next {
+    pub fn end_read(
+        &self,
+        topic: TopicId,
+        outcome: Outcome,
+        changed: impl FnOnce(&Representation) -> u64,
+    ) -> Next {
         let mut state = self.state();
         let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
         watch.reading = false;
@@ -375,7 +378,7 @@ impl Watches {
             }
             Outcome::Read(read) => {
                 watch.failures = 0;
-                self.absorb(&mut state, topic, *read);
+                self.absorb(&mut state, topic, *read, changed);
                 let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
                 return if watch.needed > watch.read_at {
                     Next::Again
@@ -393,7 +396,14 @@ impl Watches {
     }
 
     /// Take a newer read of a watched variant: what differs is published, what does not only moves the position.
-    fn absorb(&self, state: &mut State, topic: TopicId, mut read: Representation) {
+    /// `changed` gives the newest change of its tags: it may have tags that nobody looked out for while it was read.
+    fn absorb(
+        &self,
+        state: &mut State,
+        topic: TopicId,
+        mut read: Representation,
+        changed: impl FnOnce(&Representation) -> u64,
+    ) {
         let Some(watch) = state.watches.get_mut(&topic) else { return };
         if read.position.offset <= watch.read_at {
             return;
@@ -408,9 +418,20 @@ impl Watches {
         let current = watch.current.clone();
         if before.tags != current.tags {
             self.index(&mut state.by_tag, topic, &before.tags, &current.tags);
+            watch.needed = watch.needed.max(changed(&current));
         }
         if !same {
             self.hub.publish(topic, false, announced, self.notices.representation(current));
+        }
+    }
+
+    /// Have a watch read again if it needs it and nobody has been asked to.
+    fn see_to(&self, state: &mut State, topic: TopicId) {
+        if let Some(watch) = state.watches.get_mut(&topic)
+            && watch.needed > watch.read_at
+            && !watch.reading
+        {
+            self.reader.read_again(watch.home, topic);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::hub::TopicId;
 use crate::net::slab::Key;
 use crate::net::wheel::{TICK_MS, ticks};
 use crate::resource::key::{Audience, Selectors, Vary};
+use crate::resource::representation::Representation;
 use crate::resource::token::expires_unix_s;
 use crate::resource::watches::{Next, Outcome, Source};
 use bytes::Bytes;
@@ -181,7 +182,8 @@ impl Shard {
         let shared = self.shared.clone();
         let private = matches!(outcome, Outcome::Gone(..) | Outcome::Reset);
         let before = shared.resources.watches.current(topic);
-        match shared.resources.watches.end_read(topic, outcome) {
+        let changed = |rep: &Representation| shared.resources.newest_change(&rep.tags);
+        match shared.resources.watches.end_read(topic, outcome, changed) {
             Next::Rest(expires_at_ms) => {
                 self.keep_watched(topic);
                 self.rest(topic, expires_at_ms);
