@@ -202,7 +202,10 @@ impl Watches {
     /// differs from what a watcher that left may have, that watcher no longer counts as up to date.
     pub fn saw(&self, key: &VariantKey, read: &Representation, changed: impl FnOnce(&Representation) -> u64) {
         let mut state = self.state();
-        if let Some(&topic) = state.by_key.get(key) {
+        if !(200..300).contains(&read.status) {
+            // A refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
+            state.exorcise(key);
+        } else if let Some(&topic) = state.by_key.get(key) {
             self.absorb(&mut state, topic, read.copy(), changed);
             self.see_to(&mut state, topic);
         } else if state.ghosts.get(key).is_some_and(|ghost| ghost.etag != read.etag) {
