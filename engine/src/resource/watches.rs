@@ -96,6 +96,8 @@ struct Watch {
     /// When the oldest change that no read has reflected was announced.
     announced: Option<Instant>,
     reading: bool,
+    /// Position of the newest read that began.
+    began_at: u64,
     failures: u32,
     watchers: u32,
     /// Who waits for the read under way.
@@ -290,6 +292,7 @@ impl Watches {
             current: current.clone(),
             announced: None,
             reading: false,
+            began_at: 0,
             failures: 0,
             watchers: 1,
             waiters: vec![],
@@ -352,17 +355,19 @@ impl Watches {
         expires.is_some_and(|at| at <= now_ms)
     }
 
-    /// The home shard begins a read: how. `None`: one is under way, or the watch has gone.
-    pub fn begin_read(&self, topic: TopicId) -> Option<Arc<Source>> {
+    /// The home shard begins a read: how, and at the position that it takes. `None`: one is under way, or the watch has
+    /// gone.
+    pub fn begin_read(&self, topic: TopicId, position: impl FnOnce() -> u64) -> Option<(Arc<Source>, u64)> {
         let mut state = self.state();
         let watch = state.watches.get_mut(&topic)?;
         if std::mem::replace(&mut watch.reading, true) {
             return None;
         }
-        Some(watch.source.clone())
+        watch.began_at = position();
+        Some((watch.source.clone(), watch.began_at))
     }
 
-    /// A read that began at `position` has ended: tell the watchers if the representation differs, and say what is next.
+    /// A read has ended: tell the watchers if the representation differs, and say what is next.
     pub fn end_read(
         &self,
         topic: TopicId,
@@ -375,6 +380,10 @@ impl Watches {
         let alone = matches!(outcome, Outcome::Failed);
         watch.waiters.drain(..).for_each(|waiter| self.reader.landed(waiter, alone));
         let (payload, announced) = match outcome {
+            // What a client was answered since is newer.
+            Outcome::Gone(..) | Outcome::Reset if watch.began_at < watch.read_at => {
+                return Next::Again;
+            }
             Outcome::Failed => {
                 watch.failures = watch.failures.saturating_add(1);
                 return Next::Pause(watch.failures);

@@ -28,8 +28,8 @@ impl Shard {
         if !self.may_read() {
             return self.reads_waiting.push_back(Waiting::Variant(topic));
         }
-        let Some(source) = shared.resources.watches.begin_read(topic) else { return };
-        let position = shared.resources.log.advance();
+        let advance = || shared.resources.log.advance();
+        let Some((source, position)) = shared.resources.watches.begin_read(topic, advance) else { return };
         shared.metrics.rereads.fetch_add(1, Relaxed);
         let Some((variant, _)) = shared.resources.watches.current(topic) else { return };
         let door = &shared.doors[source.listener as usize];
