@@ -32,6 +32,8 @@ pub struct Source {
 pub trait Reader: Send + Sync {
     /// Read this variant now.
     fn read_again(&self, home: u8, topic: TopicId);
+    /// See when this variant's lifetime ends: it is another than it was.
+    fn look(&self, home: u8, topic: TopicId);
     /// The read that this one waited for is over; `alone`: it was of no use.
     fn landed(&self, waiter: Waiter, alone: bool);
 }
@@ -61,8 +63,8 @@ pub enum Outcome {
 /// What the home shard does after a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing, until `expires_at_ms` if that is given.
-    Rest(Option<u64>),
+    /// Nothing, until its lifetime ends.
+    Rest,
     /// Read again now.
     Again,
     /// Read again after a pause: this many reads have failed in a row.
@@ -98,6 +100,8 @@ struct Watch {
     reading: bool,
     /// Position of the newest read that began.
     began_at: u64,
+    /// When its home will see whether its lifetime has ended.
+    look_at_ms: Option<u64>,
     failures: u32,
     watchers: u32,
     /// Who waits for the read under way.
@@ -110,6 +114,10 @@ struct Ghost {
     etag: Box<str>,
     since: u64,
 }
+
+/// Nobody is told to look later than this, milliseconds: what is to be done is kept until then, also for a watch that has
+/// gone.
+const LONGEST_LOOK_MS: u64 = 60_000;
 
 const MAX_GHOSTS: usize = 16 * 1024;
 
@@ -293,6 +301,7 @@ impl Watches {
             announced: None,
             reading: false,
             began_at: 0,
+            look_at_ms: None,
             failures: 0,
             watchers: 1,
             waiters: vec![],
@@ -348,11 +357,28 @@ impl Watches {
         }
     }
 
-    /// Whether a watched variant's lifetime has ended.
-    pub fn is_expired(&self, topic: TopicId, now_ms: u64) -> bool {
-        let state = self.state();
-        let expires = state.watches.get(&topic).and_then(|watch| watch.current.expires_at_ms);
-        expires.is_some_and(|at| at <= now_ms)
+    /// When the home shard must see whether a variant's lifetime has ended, unless it will do so before.
+    pub fn next_look(&self, topic: TopicId, now_ms: u64) -> Option<u64> {
+        let mut state = self.state();
+        let watch = state.watches.get_mut(&topic)?;
+        let at = watch.current.expires_at_ms?.min(now_ms + LONGEST_LOOK_MS);
+        if watch.look_at_ms.is_some_and(|before| before <= at) {
+            return None;
+        }
+        watch.look_at_ms = Some(at);
+        Some(at)
+    }
+
+    /// The home shard looks, as [`Watches::next_look`] told it to: whether the lifetime has ended. `None`: there is no
+    /// need to look any more.
+    pub fn look(&self, topic: TopicId, at_ms: u64, now_ms: u64) -> Option<bool> {
+        let mut state = self.state();
+        let watch = state.watches.get_mut(&topic)?;
+        if watch.look_at_ms != Some(at_ms) {
+            return None;
+        }
+        watch.look_at_ms = None;
+        Some(watch.current.expires_at_ms.is_some_and(|at| at <= now_ms))
     }
 
     /// The home shard begins a read: how, and at the position that it takes. `None`: one is under way, or the watch has
@@ -392,11 +418,7 @@ impl Watches {
                 watch.failures = 0;
                 self.absorb(&mut state, topic, *read, changed);
                 let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
-                return if watch.needed > watch.read_at {
-                    Next::Again
-                } else {
-                    Next::Rest(watch.current.expires_at_ms)
-                };
+                return if watch.needed > watch.read_at { Next::Again } else { Next::Rest };
             }
             Outcome::Gone(status, detail) => (self.notices.gone(status, &detail), watch.announced),
             Outcome::Reset => (self.notices.reset(), watch.announced),
@@ -437,13 +459,16 @@ impl Watches {
         }
     }
 
-    /// Have a watch read again if it needs it and nobody has been asked to.
+    /// A watch has a representation that was not read for it: have it read again if it needs it, at the end of its
+    /// lifetime at last.
     fn see_to(&self, state: &mut State, topic: TopicId) {
-        if let Some(watch) = state.watches.get_mut(&topic)
-            && watch.needed > watch.read_at
-            && !watch.reading
-        {
+        let Some(watch) = state.watches.get_mut(&topic).filter(|watch| !watch.reading) else { return };
+        if watch.needed > watch.read_at {
             self.reader.read_again(watch.home, topic);
+        } else if let Some(at) = watch.current.expires_at_ms
+            && watch.look_at_ms.is_none_or(|before| before > at)
+        {
+            self.reader.look(watch.home, topic);
         }
     }
 

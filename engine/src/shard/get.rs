@@ -229,7 +229,7 @@ impl Shard {
     fn greet(&mut self, key: Key, opened: Opened) {
         if opened.created {
             self.shared.metrics.watched.fetch_add(1, Relaxed);
-            self.rest(opened.topic, opened.current.expires_at_ms);
+            self.rest(opened.topic);
         }
         self.admit_watcher(key, opened);
     }

@@ -184,9 +184,9 @@ impl Shard {
         let before = shared.resources.watches.current(topic);
         let changed = |rep: &Representation| shared.resources.newest_change(&rep.tags);
         match shared.resources.watches.end_read(topic, outcome, changed) {
-            Next::Rest(expires_at_ms) => {
+            Next::Rest => {
                 self.keep_watched(topic);
-                self.rest(topic, expires_at_ms);
+                self.rest(topic);
             }
             Next::Again => {
                 self.keep_watched(topic);
@@ -221,10 +221,10 @@ impl Shard {
     }
 
     /// Nothing to do for a watch until its representation's lifetime ends.
-    pub(super) fn rest(&mut self, topic: TopicId, expires_at_ms: Option<u64>) {
-        if let Some(at) = expires_at_ms {
+    pub(super) fn rest(&mut self, topic: TopicId) {
+        if let Some(at) = self.shared.resources.watches.next_look(topic, self.now_ms) {
             let due = self.wheel.now() + (at.saturating_sub(self.now_ms) / TICK_MS).max(1) as u32 + 1;
-            self.due.push(Reverse((due, Due::Expire(topic))));
+            self.due.push(Reverse((due, Due::Expire(topic, at))));
         }
     }
 }
