@@ -469,7 +469,7 @@ fn gets_etag(head: &ResponseHead) -> bool {
 }
 
 /// A response whose tags changed while it was made may be reused by nobody for long.
-fn late_fill(fields: &mut Fields) {
+pub(super) fn late_fill(fields: &mut Fields) {
     let said = cache_control(fields.all("cache-control"));
     if said.max_age.is_some_and(|age| age > 1)
         || said.s_maxage.is_some_and(|age| age > 1)

@@ -180,6 +180,7 @@ impl Shard {
             resource: None,
             credentials: false,
             alone: false,
+            waits_since: None,
             flight: None,
             exchange: None,
             body: Body::new(head.framing),

@@ -242,6 +242,7 @@ fn reread_work(source: &Source, admin: bool, now_ms: u64) -> Work {
         resource: None,
         credentials: false,
         alone: false,
+        waits_since: None,
         flight: None,
         exchange: None,
         body: Body::new(Framing::None),

@@ -4,6 +4,7 @@ use crate::http::body::Body;
 use crate::http::fields::Fields;
 use crate::net::slab::Key;
 use crate::resource::key::ResourceKey;
+use crate::resource::representation::Representation;
 use crate::transport::websocket::handshake::Handshake;
 use std::sync::Arc;
 
@@ -65,6 +66,9 @@ pub struct Work {
     pub credentials: bool,
     /// The application is to be asked for this request alone.
     pub alone: bool,
+    /// It waits for a read of somebody else's, since this position: what was read after it is as fresh as its own would
+    /// be.
+    pub waits_since: Option<u64>,
     /// The flight that this request leads.
     pub flight: Option<Box<str>>,
     /// The exchange with the application.
@@ -97,4 +101,11 @@ pub struct Work {
     pub admin: bool,
     /// Shared with the application.
     pub flow: Arc<crate::app::Flow>,
+}
+
+impl Work {
+    /// Whether this was read after the request began to wait for it.
+    pub fn waited_for(&self, read: &Representation) -> bool {
+        self.waits_since.is_some_and(|since| read.position.offset > since)
+    }
 }
