@@ -108,6 +108,18 @@ struct Watch {
     waiters: Vec<Waiter>,
 }
 
+impl Watch {
+    /// Somebody was given something else at this position: who resumes from there, or from before, may not have what is
+    /// current.
+    fn doubt(&mut self, offset: u64) {
+        if offset >= self.current.since {
+            let mut current = self.current.copy();
+            current.since = offset + 1;
+            self.current = Arc::new(current);
+        }
+    }
+}
+
 /// What is remembered of a variant that is no longer watched, so that a watcher that comes back hears nothing if
 /// nothing changed.
 struct Ghost {
@@ -215,6 +227,10 @@ impl Watches {
         if !(200..300).contains(&read.status) {
             // A refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
             state.exorcise(key);
+            let topic = state.by_key.get(key).copied();
+            if let Some(watch) = topic.and_then(|topic| state.watches.get_mut(&topic)) {
+                watch.doubt(read.position.offset);
+            }
         } else if let Some(&topic) = state.by_key.get(key) {
             self.absorb(&mut state, topic, read.copy(), changed);
             self.see_to(&mut state, topic);
@@ -440,6 +456,9 @@ impl Watches {
     ) {
         let Some(watch) = state.watches.get_mut(&topic) else { return };
         if read.position.offset <= watch.read_at {
+            if !read.same_as(&watch.current) {
+                watch.doubt(read.position.offset);
+            }
             return;
         }
         watch.read_at = read.position.offset;

@@ -196,15 +196,28 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
         work.exchange = None;
+        let head_only = &*work.method == "HEAD";
         let vary = gathering.decision.vary.clone();
         let names = if let Vary::Names(names) = &vary { names.clone() } else { vec![] };
         let audience = gathering.decision.audience_of(&work.fields);
         let sharing = gathering.decision.audience;
+        let watchable = gathering.decision.watchable && !head_only;
         let plain = !keeping && !watching;
         // An answer to HEAD need not say anything of the content: no validator is made from it.
-        if plain && (&*work.method == "HEAD" || !gets_etag(&gathering.head)) {
-            let Gathering { head, body, groups, .. } = gathering;
-            return self.pass(key, exchange, &head, groups, Some(sharing), body.into(), false);
+        if plain && (head_only || !gets_etag(&gathering.head)) {
+            let Gathering { head, body, decision, groups } = gathering;
+            let body = Bytes::from(body);
+            let followed = |resource| self.shared.resources.watches.knows(resource);
+            if watchable && work.resource.as_ref().is_some_and(followed) {
+                let gathering =
+                    Gathering { head: head.clone(), body: body.to_vec(), decision, groups: groups.clone() };
+                if let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref())
+                    && let Some(made) = self.make(work, gathering, position)
+                {
+                    self.keep(key, &names, audience, &Arc::new(made), false);
+                }
+            }
+            return self.pass(key, exchange, &head, groups, Some(sharing), body, false);
         }
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let Some(made) = self.make(work, gathering, position) else { return };
@@ -215,7 +228,9 @@ impl Shard {
             let made = Arc::new(made);
             let why = if keeping { Forward::Miss } else { forwarded(Some(sharing)) };
             let status = if keeping { CacheStatus::Stored(why) } else { CacheStatus::Forwarded(why) };
-            self.keep(key, &names, audience, &made, keeping);
+            if keeping || watchable {
+                self.keep(key, &names, audience, &made, keeping);
+            }
             self.serve(key, &made, status);
         }
         if let Some(flight) = flight {
