@@ -134,7 +134,7 @@ impl Shard {
         let (mut decision, groups) = self.judge(&head, credentials);
         let too_large = body.len().max(head.content_length.unwrap_or(0) as usize) > max_bytes;
         let newest = self.shared.resources.newest_change(&self.tags_of(key, &groups));
-        if newest > position && !groups.is_empty() {
+        if newest > position {
             late_fill(&mut head.fields);
             decision.storable = false;
         }
@@ -491,6 +491,9 @@ pub(super) fn late_fill(fields: &mut Fields) {
         || fields.get("expires").is_some()
     {
         *fields = fields.without(|name| matches!(name, b"cache-control" | b"expires"));
-        fields.push("cache-control", "max-age=1");
+        let still =
+            [(said.no_store, "no-store, "), (said.no_cache, "no-cache, "), (said.private, "private, ")];
+        let still: String = still.iter().filter(|(said, _)| *said).map(|(_, directive)| *directive).collect();
+        fields.push("cache-control", format!("{still}max-age=1"));
     }
 }
