@@ -180,9 +180,11 @@ class World:
             headers.append(("cache-group-invalidation", ", ".join(f'"{group}"' for group in groups)))
         todo = {"commit": list(commit), "status": status, "fields": headers}
         body = json.dumps(todo).encode()
+        since_s = time.monotonic()
         exchange = Exchange(self.live.url, target.path, [("content-type", "application/json")], method, body)
         (ended,) = self.wait_for(exchange)
-        assert ended.status == status, ended
+        stages = [(stage, round(at_s - since_s, 3)) for stage, at_s in self.site.stages]
+        assert ended.status == status, f"{ended} after {time.monotonic() - since_s:.3f} s: {stages}"
         if status < 400:
             position = offset(exchange.field("fresh-position"))
             for name in [target.uri, *([location.uri] if location else []), *groups]:
@@ -268,6 +270,8 @@ class World:
             watcher.settled == self.now - 1
             and bool(etag if transport == "poll" else position)
             and watcher.body == self.current(client)
+            and not client.resource.toggles  # something else may have been there in between
+            and self.status(client) == 200
             and client.resource.mode == "ok"
             and client.resource.gate is None
         )

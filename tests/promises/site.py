@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -107,6 +108,8 @@ class Site:
         self.at_once: Counter[Any] = Counter()
         """Re-reads under way of one variant."""
         self.most_at_once: Counter[Any] = Counter()
+        self.stages: list[tuple[str, float]] = []
+        """How far the newest write has come, and when."""
         self.begun = threading.Condition()
         """Notified when a read has looked at the database."""
 
@@ -171,15 +174,18 @@ class Site:
 
     async def _write(self, receive: Any, send: Any) -> None:
         """Do what the request's body says."""
+        self.stages = [("asked", time.monotonic())]
         body, more = b"", True
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
+        self.stages.append(("body", time.monotonic()))
         todo = json.loads(body)
         self.commit(*todo["commit"])
         headers = [(name.encode(), value.encode()) for name, value in todo["fields"]]
         await send({"type": "http.response.start", "status": todo["status"], "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+        self.stages.append(("answered", time.monotonic()))
 
     async def _read(self, resource: Resource, scope: Any, receive: Any, send: Any) -> None:
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}

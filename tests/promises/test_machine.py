@@ -3,6 +3,7 @@
 `pytest tests/promises --hypothesis-profile=long` goes on for hours; without, it is a minute's sample.
 """
 
+import gc
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -71,6 +72,8 @@ class Promises(RuleBasedStateMachine):
         super().__init__()
         self.world = World(self.live, self.site)
         self.number = next(numbers)
+        if self.number % 50 == 0:
+            gc.collect()  # now, and not when the node waits for its application: they share an interpreter
 
     @initialize(kinds=st.lists(kinds, min_size=1, max_size=3))
     def publish(self, kinds: list[dict[str, Any]]) -> None:
@@ -237,9 +240,8 @@ class Promises(RuleBasedStateMachine):
     @invariant()
     def what_came_is_right(self) -> None:
         self.world.pump()
-        for resource in self.world.resources:
-            for variant, most in self.site.most_at_once.items():
-                assert variant[0] != resource.path or most <= 1, f"{most} re-reads of {variant} at once"
+        for variant, most in self.site.most_at_once.copy().items():
+            assert most <= 1, f"{most} re-reads of {variant} at once"
 
     def teardown(self) -> None:
         try:
@@ -249,6 +251,7 @@ class Promises(RuleBasedStateMachine):
         finally:
             note(f"{len(self.world.watchers)} watchers")
             self.world.close()
+            self.site.most_at_once.clear()
             for resource in self.world.resources:
                 del self.site.resources[resource.path]
 
@@ -261,9 +264,13 @@ def impatient(site: Site) -> Iterator[LiveNode]:
 
 
 def test_the_promises_hold_whatever_happens(impatient: LiveNode, site: Site) -> None:
+    gc.disable()
     machine = type("Machine", (Promises,), {"live": impatient, "site": site})
     long = settings.get_current_profile_name() == "long"
-    run_state_machine_as_test(machine, settings=settings.get_profile("long") if long else QUICK)
+    try:
+        run_state_machine_as_test(machine, settings=settings.get_profile("long") if long else QUICK)
+    finally:
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

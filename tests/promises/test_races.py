@@ -341,6 +341,30 @@ def test_who_comes_back_during_a_re_read_does_not_have_it_read_twice_at_a_time(
     world.quiet()
 
 
+@pytest.mark.parametrize("kind", [{"own_etag": True}, {}])
+@pytest.mark.parametrize("user", [None, "alice"])
+@pytest.mark.parametrize("sharing", ["shared", "public", "private"])
+def test_who_watches_on_from_what_a_get_gave_is_sent_nothing_if_nothing_changed(
+    world: World,
+    path: str,
+    kind: dict[str, bool],
+    sharing: Literal["shared", "public", "private"],
+    user: str | None,
+) -> None:
+    resource = world.add(Resource(path, sharing=sharing, **kind))
+    client = Client(resource, user or ("bob" if sharing == "private" else None), None)
+    world.watch(client)
+    world.quiet()
+    get = world.get(client)
+    answered(world, get)
+    follower = world.follow(get)
+    world.quiet()
+    assert follower.got == 0
+    world.change(resource.uri)
+    world.quiet()
+    assert follower.got == 1
+
+
 def test_a_write_is_announced_before_it_is_answered(world: World, path: str) -> None:
     resource, other = world.add(Resource(path)), world.add(Resource(f"{path}/other", ("group of " + path,)))
     watchers = [world.watch(Client(r, None, None), t) for r in (resource, other) for t in TRANSPORTS]

@@ -204,7 +204,8 @@ impl Shard {
         let watchable = gathering.decision.watchable && !head_only;
         let plain = !keeping && !watching;
         // An answer to HEAD need not say anything of the content: no validator is made from it.
-        if plain && (head_only || !gets_etag(&gathering.head)) {
+        let has_etag = gathering.head.status == 200 && gathering.head.fields.get("etag").is_some();
+        if plain && (head_only || !(gets_etag(&gathering.head) || (watchable && has_etag))) {
             let Gathering { head, body, decision, groups } = gathering;
             let body = Bytes::from(body);
             let followed = |resource| self.shared.resources.watches.knows(resource);
