@@ -3,27 +3,25 @@ use super::Shard;
 use super::conn::{After, State};
 use super::exchange::{Exchange, Gathering, Purpose};
 use super::get::forwarded;
+use super::keep::{gets_etag, late_fill};
 use super::work::{Intent, Sending};
 use crate::app::{Answer, ExchangeId, ResponseHead};
 use crate::http::fields::Fields;
-use crate::http::lists::{cache_control, sf_strings};
-use crate::http::path::normalise;
 use crate::http::refusal::Refusal;
 use crate::http::response::{
     self, BodyFraming, CONTINUE, LAST_CHUNK, write_chunk, write_head, write_trailers,
 };
 use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
-use crate::resource::invalidation::invalidated;
-use crate::resource::key::{Audience, Selectors, VariantKey, Vary};
-use crate::resource::policy::{Decision, Seen, Sharing, decide};
-use crate::resource::representation::Representation;
-use crate::resource::tags::{TagHash, uri_tag};
+use crate::resource::key::Vary;
+use crate::resource::policy::Sharing;
 use crate::transport::websocket::close;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
-/// A body of a declared length up to this is waited for, so that the representation is whole when its head goes out.
+/// A body of a declared length up to this is waited for (for a tick at most), so that the representation is whole when
+/// its head goes out.
 const SHORT_BODY_BYTES: u64 = 64 * 1024;
 
 impl Shard {
@@ -81,38 +79,6 @@ impl Shard {
             Answer::Message(message) => self.send_message(key, message),
             Answer::Close { code, reason } => self.close_socket(key, code, &reason),
         }
-    }
-
-    /// The tags of a response: those given beside its head, and those in `cache-groups`. `None`: not all are good.
-    pub(super) fn groups_of(&self, head: &ResponseHead) -> Option<Vec<Box<str>>> {
-        if head.tags.is_empty() && head.fields.get("cache-groups").is_none() {
-            return Some(vec![]);
-        }
-        let listed = sf_strings(head.fields.all("cache-groups")).unwrap_or_default();
-        let all = head.tags.iter().map(|tag| &**tag).chain(listed.iter().map(String::as_str));
-        let checked = self.shared.resources.check(all);
-        if checked.is_err() {
-            self.shared.metrics.refused("tags");
-        }
-        checked.ok()
-    }
-
-    /// What may be done with a response to a GET, and its tags.
-    pub(super) fn judge(&self, head: &ResponseHead, credentials: bool) -> (Decision, Vec<Box<str>>) {
-        let groups = self.groups_of(head);
-        let said = cache_control(head.fields.all("cache-control"));
-        let mut decision = decide(&Seen {
-            method: "GET",
-            credentials,
-            head,
-            cache_control: &said,
-            tagged: groups.as_ref().is_some_and(|groups| !groups.is_empty()),
-            received_unix_s: self.unix_s,
-        });
-        if groups.is_none() {
-            (decision.storable, decision.reusable) = (false, false);
-        }
-        (decision, groups.unwrap_or_default())
     }
 
     fn started(&mut self, key: Key, exchange: Key, mut head: Box<ResponseHead>, body: Bytes, more: bool) {
@@ -177,6 +143,12 @@ impl Shard {
         }
         if watching || awaited {
             self.took(key, body.len());
+            if let Some(conn) = self.conns.get_mut(key)
+                && let Some(work) = conn.work.as_deref_mut()
+            {
+                (work.awaits_rest, conn.tick) = (awaited && !watching, self.wheel.now());
+                self.arm(key);
+            }
             if let Some(exchange) = self.exchanges.get_mut(exchange) {
                 exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
             }
@@ -219,26 +191,6 @@ impl Shard {
         }
         if let Some(flight) = flight {
             self.land(&flight, false);
-        }
-    }
-
-    /// Keep a representation for later GETs if it may be, and let the variant's watch know of it in any case: a client
-    /// has it now, under its position.
-    fn keep(
-        &self,
-        key: Key,
-        vary: &[Box<str>],
-        audience: Audience,
-        rep: &Arc<Representation>,
-        storable: bool,
-    ) {
-        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
-        let Some(resource) = work.resource.clone() else { return };
-        let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };
-        let resources = &self.shared.resources;
-        resources.watches.saw(&variant, rep);
-        if storable {
-            resources.cache.insert(variant, vary, rep.clone());
         }
     }
 
@@ -295,6 +247,23 @@ impl Shard {
             self.complete(key);
         }
         self.give(key, out);
+    }
+
+    /// The rest of a short body does not come: pass on what is there.
+    pub(super) fn pass_on(&mut self, key: Key) {
+        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
+        work.awaits_rest = false;
+        let Some(exchange) = work.exchange else { return };
+        let Some(entry) = self.exchanges.get_mut(exchange) else { return };
+        let Some(gathering) = &entry.gathering else { return };
+        let (head, body) = (gathering.head.clone(), Bytes::copy_from_slice(&gathering.body));
+        let (groups, sharing) = (gathering.groups.clone(), gathering.decision.audience);
+        if !gathering.decision.storable {
+            entry.gathering = None;
+        }
+        // They were settled when they were kept back, and will be once more when they are sent.
+        entry.flow.buffered.fetch_add(body.len(), SeqCst);
+        self.pass(key, exchange, &head, groups, Some(sharing), body, true);
     }
 
     /// More of a response.
@@ -395,38 +364,6 @@ impl Shard {
         }
     }
 
-    /// What a GET's representation would depend on.
-    fn tags_of(&self, key: Key, groups: &[Box<str>]) -> Vec<TagHash> {
-        let resource = self.conns.get(key).and_then(|conn| conn.work.as_deref()?.resource.as_ref());
-        resource.map(uri_tag).into_iter().chain(groups.iter().map(|group| TagHash::of(group))).collect()
-    }
-
-    /// A successful unsafe request changes what it names, before its answer goes out (RFC 9111 §4.4, RFC 9875).
-    fn write_invalidates(&mut self, key: Key, head: &ResponseHead) {
-        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
-        let Some(resource) = &work.resource else { return };
-        let groups = sf_strings(head.fields.all("cache-group-invalidation")).unwrap_or_default();
-        let normalised = |path: &str| Some(normalise(path).into_owned());
-        let changed = invalidated(&work.method, resource, head.status, &head.fields, groups, normalised);
-        if changed.is_empty() {
-            return;
-        }
-        let groups = match self.shared.resources.check(changed.tags.iter().map(String::as_str)) {
-            Ok(groups) => groups,
-            Err(_) => {
-                self.shared.metrics.refused("tags");
-                vec![]
-            }
-        };
-        let tags: Vec<TagHash> = changed
-            .resources
-            .iter()
-            .map(uri_tag)
-            .chain(groups.iter().map(|group| TagHash::of(group)))
-            .collect();
-        work.position = self.shared.resources.changed(&tags);
-    }
-
     /// The response is whole (what of it is unsent goes out later): the connection is free for the next request.
     pub(super) fn complete(&mut self, key: Key) {
         let now = self.wheel.now();
@@ -457,24 +394,5 @@ impl Shard {
                 self.land(&flight, false);
             }
         }
-    }
-}
-
-/// Whether the node gives it a strong validator (RFC 9110 §8.8.3).
-fn gets_etag(head: &ResponseHead) -> bool {
-    head.status == 200
-        && head.fields.get("etag").is_none()
-        && !cache_control(head.fields.all("cache-control")).no_store
-}
-
-/// A response whose tags changed while it was made may be reused by nobody for long.
-fn late_fill(fields: &mut Fields) {
-    let said = cache_control(fields.all("cache-control"));
-    if said.max_age.is_some_and(|age| age > 1)
-        || said.s_maxage.is_some_and(|age| age > 1)
-        || fields.get("expires").is_some()
-    {
-        *fields = fields.without(|name| matches!(name, b"cache-control" | b"expires"));
-        fields.push("cache-control", "max-age=1");
     }
 }

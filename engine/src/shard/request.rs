@@ -187,6 +187,7 @@ impl Shard {
             expects_continue: head.expect_continue,
             body_bytes: 0,
             gathered: None,
+            awaits_rest: false,
             started_ms: self.now_ms,
             sending: Sending::Nothing,
             status: 0,

@@ -247,6 +247,7 @@ fn reread_work(source: &Source, admin: bool, now_ms: u64) -> Work {
         expects_continue: false,
         body_bytes: 0,
         gathered: None,
+        awaits_rest: false,
         started_ms: now_ms,
         sending: Sending::Nothing,
         status: 0,

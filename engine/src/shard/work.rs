@@ -79,6 +79,8 @@ pub struct Work {
     pub body_bytes: u64,
     /// The body of a request that the node itself answers.
     pub gathered: Option<Vec<u8>>,
+    /// The head of the response is held back for the rest of a short body.
+    pub awaits_rest: bool,
     /// When the request was read, milliseconds.
     pub started_ms: u64,
     /// How the response is being sent.
