@@ -200,7 +200,8 @@ fn valid_etag(value: &[u8]) -> Option<&str> {
 
 /// A strong entity tag: 128 bits of BLAKE3 over what a client would see as the content. Not keyed, so that every node and
 /// every restart says the same.
-fn content_etag(fields: &Fields, body: &[u8]) -> Box<str> {
+/// A strong entity tag for content that the application gave none.
+pub fn content_etag(fields: &Fields, body: &[u8]) -> Box<str> {
     let mut hasher = blake3::Hasher::new();
     for name in ["content-type", "content-encoding"] {
         let value = fields.get(name).unwrap_or_default();
@@ -209,7 +210,11 @@ fn content_etag(fields: &Fields, body: &[u8]) -> Box<str> {
     }
     hasher.update(body);
     let hash = hasher.finalize();
-    format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash.as_bytes()[..16])).into()
+    let mut tag = String::with_capacity(24);
+    tag.push('"');
+    URL_SAFE_NO_PAD.encode_string(&hash.as_bytes()[..16], &mut tag);
+    tag.push('"');
+    tag.into()
 }
 
 fn is_text(fields: &Fields, body: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 use super::Shard;
 use super::conn::{After, State};
 use super::exchange::{Exchange, Gathering, Purpose};
-use super::get::forwarded;
+use super::get::{forwarded, passed_fields};
 use super::keep::{gets_etag, late_fill};
 use super::work::{Intent, Sending};
 use crate::app::{Answer, ExchangeId, ResponseHead};
@@ -15,6 +15,7 @@ use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::key::Vary;
 use crate::resource::policy::Sharing;
+use crate::resource::representation::content_etag;
 use crate::transport::websocket::close;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -89,11 +90,11 @@ impl Shard {
             // A WebSocket that the application denies (ASGI's websocket.http.response) is a response like others.
             work.intent = Intent::Once;
             conn.keep_alive = false;
-            return self.pass(key, exchange, &head, vec![], None, body, more);
+            return self.pass(key, exchange, head, vec![], None, body, more);
         }
         if !matches!(&*work.method, "GET" | "HEAD") {
             self.write_invalidates(key, &head);
-            return self.pass(key, exchange, &head, vec![], None, body, more);
+            return self.pass(key, exchange, head, vec![], None, body, more);
         }
         let (credentials, position, once, head_only) =
             (work.credentials, work.position, matches!(work.intent, Intent::Once), &*work.method == "HEAD");
@@ -159,7 +160,7 @@ impl Shard {
         if keeping && let Some(exchange) = self.exchanges.get_mut(exchange) {
             exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
         }
-        self.pass(key, exchange, &head, groups, sharing, body, more);
+        self.pass(key, exchange, head, groups, sharing, body, more);
     }
 
     /// A whole answer to a GET is there: open the watch, or answer with it, and keep it if it may be kept.
@@ -172,10 +173,19 @@ impl Shard {
         let names = if let Vary::Names(names) = &vary { names.clone() } else { vec![] };
         let audience = gathering.decision.audience_of(&work.fields);
         let sharing = gathering.decision.audience;
-        let plain = !keeping && !watching;
-        if plain && !gets_etag(&gathering.head) {
-            let Gathering { head, body, groups, .. } = gathering;
-            return self.pass(key, exchange, &head, groups, Some(sharing), body.into(), false);
+        let etagged = gets_etag(&gathering.head);
+        // Without a watch to tell and a condition to check, a representation is of no use.
+        let compared =
+            work.fields.get("if-none-match").is_some() || work.fields.get("if-modified-since").is_some();
+        let known =
+            work.resource.as_ref().is_some_and(|resource| self.shared.resources.watches.knows(resource));
+        if !keeping && !watching && !(etagged && (compared || known)) {
+            let Gathering { mut head, body, groups, .. } = gathering;
+            if etagged {
+                let etag = content_etag(&head.fields, &body);
+                head.fields.push("etag", &*etag);
+            }
+            return self.pass(key, exchange, head, groups, Some(sharing), body.into(), false);
         }
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let Some(made) = self.make(work, gathering, position) else { return };
@@ -200,13 +210,14 @@ impl Shard {
         &mut self,
         key: Key,
         exchange: Key,
-        head: &ResponseHead,
+        head: Box<ResponseHead>,
         groups: Vec<Box<str>>,
         sharing: Option<Sharing>,
         body: Bytes,
         more: bool,
     ) {
-        let mut fields = self.passed_fields(head, &groups);
+        let ResponseHead { status: code, fields, content_length, .. } = *head;
+        let mut fields = passed_fields(fields, &groups);
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
         let position = self.shared.resources.position(work.position);
@@ -216,9 +227,9 @@ impl Shard {
         }
         let status = CacheStatus::Forwarded(forwarded(sharing));
         annotate::cache_status(&mut fields, status);
-        let bodiless = head.status < 200 || matches!(head.status, 204 | 304);
+        let bodiless = code < 200 || matches!(code, 204 | 304);
         let head_only = bodiless || &*work.method == "HEAD";
-        let known = if more { head.content_length } else { Some(body.len() as u64) };
+        let known = if more { content_length } else { Some(body.len() as u64) };
         let (framing, sending) = match known {
             _ if head_only => {
                 if !bodiless && fields.get("content-length").is_none() && !more && !body.is_empty() {
@@ -237,10 +248,10 @@ impl Shard {
             // What is left of the request would be read as the next one.
             conn.keep_alive = false;
         }
-        (work.sending, work.status, work.cache) = (sending, head.status, status.word());
+        (work.sending, work.status, work.cache) = (sending, code, status.word());
         let (minor, keep_alive) = (work.minor, conn.keep_alive);
         let mut out = self.buffer(key);
-        write_head(&mut out, minor, head.status, &fields, framing, keep_alive, self.date.at(self.unix_s));
+        write_head(&mut out, minor, code, &fields, framing, keep_alive, self.date.at(self.unix_s));
         self.append(key, &mut out, &body, more, None);
         if !more {
             self.forget(exchange);
@@ -263,7 +274,7 @@ impl Shard {
         }
         // They were settled when they were kept back, and will be once more when they are sent.
         entry.flow.buffered.fetch_add(body.len(), SeqCst);
-        self.pass(key, exchange, &head, groups, Some(sharing), body, true);
+        self.pass(key, exchange, head, groups, Some(sharing), body, true);
     }
 
     /// More of a response.
