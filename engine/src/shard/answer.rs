@@ -126,8 +126,8 @@ impl Shard {
             self.write_invalidates(key, &head);
             return self.pass(key, exchange, &head, vec![], None, body, more);
         }
-        let (credentials, position, once, head_only) =
-            (work.credentials, work.position, matches!(work.intent, Intent::Once), &*work.method == "HEAD");
+        let (credentials, position, once, for_others) =
+            (work.credentials, work.position, matches!(work.intent, Intent::Once), work.asks_as_anybody());
         let (mut decision, groups) = self.judge(&head, credentials);
         let too_large = body.len().max(head.content_length.unwrap_or(0) as usize) > max_bytes;
         let newest = self.shared.resources.newest_change(&self.tags_of(key, &groups));
@@ -136,7 +136,7 @@ impl Shard {
             decision.storable = false;
         }
         let watching = !once && decision.watchable && !too_large;
-        let keeping = once && decision.storable && !head_only && !too_large;
+        let keeping = once && decision.storable && for_others && !too_large;
         if !watching && !keeping {
             self.land_alone(key, once && !matches!(decision.vary, Vary::Any) && !decision.storable);
         }
@@ -219,7 +219,7 @@ impl Shard {
     }
 
     /// Keep a representation for later GETs if it may be, and let the variant's watch know of it in any case: a client
-    /// has it now, under its position.
+    /// has it now, under its position. Nothing of this for an answer that others would not have got.
     fn keep(
         &self,
         key: Key,
@@ -229,7 +229,7 @@ impl Shard {
         storable: bool,
     ) {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
-        let Some(resource) = work.resource.clone() else { return };
+        let Some(resource) = work.resource.clone().filter(|_| work.asks_as_anybody()) else { return };
         let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };
         let resources = &self.shared.resources;
         resources.watches.saw(&variant, rep);

@@ -3,6 +3,7 @@ use crate::app::Address;
 use crate::http::body::Body;
 use crate::http::fields::Fields;
 use crate::net::slab::Key;
+use crate::resource::conditional;
 use crate::resource::key::ResourceKey;
 use crate::transport::websocket::handshake::Handshake;
 use std::sync::Arc;
@@ -97,4 +98,16 @@ pub struct Work {
     pub admin: bool,
     /// Shared with the application.
     pub flow: Arc<crate::app::Flow>,
+}
+
+impl Work {
+    /// Whether it asks for the resource as anybody would, so that the answer may be of use to others: no body, no part
+    /// of it, no condition that only the application evaluates.
+    pub fn asks_as_anybody(&self) -> bool {
+        &*self.method == "GET"
+            && self.body.done()
+            && self.body_bytes == 0
+            && self.fields.get("range").is_none()
+            && !conditional::for_origin(&self.fields)
+    }
 }
