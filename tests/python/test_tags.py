@@ -7,6 +7,7 @@ import enum
 import inspect
 import json
 import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Annotated, Any
 
@@ -281,14 +282,17 @@ async def test_a_parameter_that_the_route_has_not_is_named_at_the_request(exchan
 
 
 @pytest.fixture(scope="module")
-def django() -> Any:
+def django() -> Iterator[Any]:
     import django
     from django.conf import settings
 
     if not settings.configured:
-        settings.configure(DEBUG=True, SECRET_KEY="x", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"])
+        settings.configure(DEBUG=True, SECRET_KEY="x", ALLOWED_HOSTS=["*"])
         django.setup()
-    return django
+    from django.test.utils import override_settings
+
+    with override_settings(ROOT_URLCONF=__name__):
+        yield django
 
 
 urlpatterns: list[Any] = []

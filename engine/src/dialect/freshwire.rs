@@ -102,9 +102,7 @@ impl Encode for Update {
     }
 
     fn unchanged(&self) -> Vec<u8> {
-        let mut fields = Fields::default();
-        annotate::etag(&mut fields, &self.representation);
-        annotate::fresh_position(&mut fields, self.representation.id());
+        let fields = annotate::not_modified(&self.representation);
         let mut out = vec![];
         write_head(&mut out, 1, 304, &fields, BodyFraming::None, true, &date());
         out

@@ -3,6 +3,7 @@
 //! Each function appends one line. They are not kept in a representation, because they differ from one response to the
 //! next or because the application's own line was replaced.
 //! Called by whoever writes the head of a response.
+use super::conditional::not_modified_fields;
 use super::position::Salted;
 use super::representation::Representation;
 use crate::http::fields::Fields;
@@ -18,7 +19,7 @@ pub fn etag(fields: &mut Fields, rep: &Representation) {
 
 /// `fresh-position`: the position from which the client can watch what it was given.
 pub fn fresh_position(fields: &mut Fields, position: Salted) {
-    fields.push("fresh-position", position.to_string());
+    fields.push_display("fresh-position", position);
 }
 
 /// `cache-groups` (RFC 9875 §2). A tag that is not ASCII cannot be said in this field.
@@ -32,7 +33,16 @@ pub fn groups(fields: &mut Fields, groups: &[Box<str>]) {
 
 /// The application's fields of a representation, and ours that do not depend on the request.
 pub fn fields(rep: &Representation) -> Fields {
-    let mut fields = rep.fields.clone();
+    annotated(rep, rep.fields.clone())
+}
+
+/// The same for a 304 (RFC 9110 §15.4.5).
+pub fn not_modified(rep: &Representation) -> Fields {
+    annotated(rep, not_modified_fields(rep))
+}
+
+fn annotated(rep: &Representation, mut fields: Fields) -> Fields {
+    fields.reserve(5, 192);
     etag(&mut fields, rep);
     groups(&mut fields, &rep.groups);
     fresh_position(&mut fields, rep.id());
@@ -109,13 +119,19 @@ impl CacheStatus {
 
 /// `cache-status`, after those of the caches nearer to the application.
 pub fn cache_status(fields: &mut Fields, status: CacheStatus) {
-    let value = match status {
-        CacheStatus::Hit => format!("{CACHE}; hit"),
-        CacheStatus::Forwarded(why) => format!("{CACHE}; fwd={}", why.token()),
-        CacheStatus::Stored(why) => format!("{CACHE}; fwd={}; stored", why.token()),
-        CacheStatus::Collapsed(why) => format!("{CACHE}; fwd={}; collapsed", why.token()),
-    };
-    fields.push("cache-status", value);
+    let name = "cache-status";
+    match status {
+        CacheStatus::Hit => fields.push_display(name, format_args!("{CACHE}; hit")),
+        CacheStatus::Forwarded(why) => {
+            fields.push_display(name, format_args!("{CACHE}; fwd={}", why.token()))
+        }
+        CacheStatus::Stored(why) => {
+            fields.push_display(name, format_args!("{CACHE}; fwd={}; stored", why.token()));
+        }
+        CacheStatus::Collapsed(why) => {
+            fields.push_display(name, format_args!("{CACHE}; fwd={}; collapsed", why.token()));
+        }
+    }
 }
 
 #[cfg(test)]

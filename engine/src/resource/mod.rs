@@ -10,6 +10,7 @@ pub mod cache;
 pub mod conditional;
 pub mod flights;
 pub mod freshness;
+mod ghosts;
 pub mod invalidation;
 pub mod key;
 pub mod layer;
@@ -17,6 +18,7 @@ pub mod policy;
 pub mod position;
 pub mod representation;
 pub mod tags;
+pub mod token;
 pub mod watches;
 
 mod hit_for_miss;

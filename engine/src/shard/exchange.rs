@@ -45,7 +45,25 @@ pub struct Exchange {
     /// What is kept of the answer.
     pub gathering: Option<Gathering>,
     /// The application has begun to answer.
-    pub begun: bool,
+    begun: bool,
+    /// It counts among the reads for watchers.
+    for_watchers: bool,
+}
+
+impl Exchange {
+    /// One that the application is about to be asked for.
+    pub fn new(purpose: Purpose, position: u64, flow: Arc<Flow>, for_watchers: bool) -> Self {
+        Self { purpose, position, flow, gathering: None, begun: false, for_watchers }
+    }
+}
+
+/// A read for watchers that waits until the application has fewer of them (security row 15).
+#[derive(Clone, Copy, Debug)]
+pub enum Waiting {
+    /// A watched variant is to be read again.
+    Variant(TopicId),
+    /// A client wants to watch.
+    Client(Key),
 }
 
 /// The seam's name of an exchange of this shard.
@@ -71,7 +89,11 @@ impl Shard {
         let own_position = for_others || work.resource.as_ref().is_some_and(followed);
         let position =
             if own_position { shared.resources.log.advance() } else { shared.resources.log.head() };
+        let watches = work.intent.watches();
         work.flight = flight;
+        if watches && self.reading >= shared.options.max_reads {
+            return self.reads_waiting.push_back(Waiting::Client(key));
+        }
         work.position = position;
         let fields = if for_others {
             // What others may get too must not depend on what this client has already.
@@ -111,13 +133,8 @@ impl Shard {
             more_body,
             flow: flow.clone(),
         };
-        let exchange = self.exchanges.insert(Exchange {
-            purpose: Purpose::Client(key),
-            position,
-            flow,
-            gathering: None,
-            begun: false,
-        });
+        let exchange = self.exchanges.insert(Exchange::new(Purpose::Client(key), position, flow, watches));
+        self.reading += usize::from(watches);
         work.exchange = Some(exchange);
         request.id = exchange_id(self.id, exchange);
         self.ask(request);
@@ -146,7 +163,35 @@ impl Shard {
         if let Some(exchange) = self.exchanges.get_mut(exchange)
             && !std::mem::replace(&mut exchange.begun, true)
         {
+            let for_watchers = exchange.for_watchers;
             self.shared.in_application.fetch_sub(1, Relaxed);
+            if for_watchers {
+                self.reading -= 1;
+                self.read_next();
+            }
+        }
+    }
+
+    /// Whether the application may be given one more read for watchers.
+    pub(super) fn may_read(&self) -> bool {
+        self.reading < self.shared.options.max_reads
+    }
+
+    /// Begin reads that waited.
+    fn read_next(&mut self) {
+        while self.may_read()
+            && let Some(waiting) = self.reads_waiting.pop_front()
+        {
+            match waiting {
+                Waiting::Variant(topic) => self.read_again(topic),
+                Waiting::Client(key) => {
+                    let work = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut());
+                    if let Some(work) = work.filter(|work| work.exchange.is_none() && work.intent.watches()) {
+                        let flight = work.flight.take();
+                        self.call(key, vec![], flight);
+                    }
+                }
+            }
         }
     }
 

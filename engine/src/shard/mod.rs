@@ -11,6 +11,7 @@ pub mod conn;
 mod deadline;
 mod exchange;
 mod get;
+mod keep;
 mod log;
 mod push;
 mod request;
@@ -27,10 +28,10 @@ use crate::net::sys::{self, Poller, Ready};
 use crate::net::wheel::{TICK_MS, Wheel};
 use conn::{After, Conn, State, Wrote};
 use deadline::Due;
-use exchange::Exchange;
+use exchange::{Exchange, Waiting};
 use shared::{Command, Shared};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -69,6 +70,9 @@ pub struct Shard {
     again: Vec<Key>,
     /// Connections whose walk ended them or gave them back, or that died in it.
     retired: Vec<Key>,
+    /// Reads for watchers that the application has not begun to answer, and those that wait for fewer.
+    reading: usize,
+    reads_waiting: VecDeque<Waiting>,
     /// The application has been told something that it has not been woken for.
     told: bool,
     /// Access log lines of this turn.
@@ -104,6 +108,8 @@ impl Shard {
             turn: None,
             again: vec![],
             retired: vec![],
+            reading: 0,
+            reads_waiting: VecDeque::new(),
             told: false,
             lines: vec![],
             random,

@@ -20,7 +20,7 @@ import httpx
 
 from freshwire.client import follow
 from freshwire.client.sse import Parser
-from freshwire.exceptions import WatchEnded
+from freshwire.exceptions import FollowError, WatchEnded
 
 Transport = Literal["sse", "websocket", "poll"]
 
@@ -180,5 +180,7 @@ async def _poll(url: str, headers: dict[str, str]) -> Events:
                 continue
             if response.status_code != 200:
                 raise WatchEnded(response.status_code, follow.ended(response.text).reason)
+            if "etag" not in response.headers:
+                raise FollowError(f"{url} has no ETag, so it cannot be polled: its body streams, or is no-store")
             known = {"If-None-Match": response.headers["etag"], "Prefer": f"wait={WAIT_S}"}
             yield Representation(response.headers.get("fresh-position", ""), response.content)
