@@ -12,9 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI
-from pydantic import BaseModel
-
 from freshwire import Fresh
+from pydantic import BaseModel
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

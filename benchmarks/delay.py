@@ -17,11 +17,11 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
     """Delay to the last watcher and to each, at quantiles of the changes."""
     progress(f"delay: connecting {sizes.delay_watchers:,} watchers to each side")
     rounds: list[tuple[Run, Run]] = []
-    with sides(sizes.delay_watchers) as (both, _):
+    with sides(sizes.delay_watchers) as both:
         both.node(RATE, sizes)
         for number in range(sizes.rounds):
             progress(f"delay: round {number + 1} of {sizes.rounds}")
-            rounds.append((both.node(RATE, sizes), both.floor(RATE, sizes, sizes.delay_watchers)))
+            rounds.append(both.round(number, RATE, sizes, sizes.delay_watchers))
     for quantile, budget in (("p50", None), ("p99", BUDGET)):
         whole = [(a, b) for a, b in rounds if a.reached_all and b.reached_all]
         if not whole:

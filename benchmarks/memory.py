@@ -51,7 +51,7 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
             head = first_bytes(node.port, get("/state"), b"\r\n\r\n")
             found = re.search(rb"\r\netag: ([^\r]+)", head, re.IGNORECASE)
             request = kind.request(found[1].decode() if found else "")
-            with crowd(node.port, max(sizes.idle // 20, 50), request, greeted=kind.greeted):
+            with crowd(node.port, sizes.warm_up, request, greeted=kind.greeted):
                 time.sleep(sizes.settle_s)
             time.sleep(sizes.settle_s)
             before = settled(node, sizes)
@@ -60,7 +60,8 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
                 after = settled(node, sizes)
                 gone = many.ask("mark")["gone"]
         note = f"{gone} of them ended" if gone else ""
-        each = (after - before) / sizes.idle
+        # What held the first few may hold as many of these.
+        each = (after - before) / (sizes.idle - sizes.warm_up)
         yield Figure(f"idle {kind.name}", each, "B", budget=BUDGET_BYTES, note=note)
 
 

@@ -77,8 +77,8 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
         for case in ONE_CORE:
             yield from _of_case(case, known, client_cores, sizes, progress)
     with servers([]) as known:
-        rates = _rounds(ALONE, known, [], sizes, progress)
-        if "uvicorn" in rates:
+        if "uvicorn" in known:
+            rates = _rounds(ALONE, known, [], sizes, progress)
             mine, theirs = ([1e6 / rate for rate in rates[name]] for name in ("freshwire", "uvicorn"))
             slower = statistics.median(a - b for a, b in zip(mine, theirs, strict=True))
             note = f"{statistics.median(mine):.1f} µs, uvicorn {statistics.median(theirs):.1f} µs"
@@ -94,6 +94,10 @@ def _of_case(
     sizes: Sizes,
     progress: Callable[[str], None],
 ) -> Iterator[Figure]:
+    for peer in case.budgets.keys() - known.keys():
+        progress(f"requests: {case.name} without {peer}, which is not installed (make bench installs it)")
+    if not case.budgets.keys() & known.keys():
+        return
     rates = _rounds(case, known, client_cores, sizes, progress)
     for peer, budget in case.budgets.items():
         if peer in rates:
@@ -112,7 +116,8 @@ def _rounds(
     names = [name for name in ("freshwire", *case.budgets) if name in known]
     rates: dict[str, list[float]] = {name: [] for name in names}
     for number in range(sizes.rounds + 1):
-        for name in names:
+        turn = number % len(names)
+        for name in (*names[turn:], *names[:turn]):
             progress(f"requests: {case.name} × {case.connections}, {name}, round {number} of {sizes.rounds}")
             url = f"http://127.0.0.1:{known[name].port}{case.paths.get(name, case.path)}"
             # Round 0 is for what is slow once only.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import delay, fanout, memory, requests
+from benchmarks import connect, delay, fanout, memory, requests
 from benchmarks.figure import Figure, table
 from benchmarks.processes import ROOT, build
 from benchmarks.sizes import FULL, QUICK, Sizes
@@ -21,6 +21,7 @@ from benchmarks.sizes import FULL, QUICK, Sizes
 Benchmark = Callable[[Sizes, Callable[[str], None]], Iterator[Figure]]
 BENCHMARKS: dict[str, Benchmark] = {
     "memory": memory.figures,
+    "connect": connect.figures,
     "fanout": fanout.figures,
     "delay": delay.figures,
     "requests": requests.figures,

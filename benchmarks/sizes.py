@@ -10,6 +10,10 @@ from dataclasses import dataclass
 class Sizes:
     idle: int = 15_000
     """Idle connections for the memory of one."""
+    warm_up: int = 500
+    """Connections that came and went before."""
+    arrivals: int = 2_500
+    """Connections that come in a round."""
     watchers: int = 5_000
     """Watchers for the CPU of a delivered message."""
     delay_watchers: int = 10_000
@@ -30,4 +34,6 @@ class Sizes:
 
 
 FULL = Sizes()
-QUICK = Sizes(idle=300, watchers=300, delay_watchers=300, rounds=2, seconds=0.5, settle_s=0.2)
+QUICK = Sizes(
+    idle=300, warm_up=50, arrivals=300, watchers=300, delay_watchers=300, rounds=1, seconds=0.5, settle_s=0.2
+)

@@ -105,6 +105,8 @@ options! {
     max_known_tags: usize = 1_000_000;
     /// Variants watched at once: 503 for a new one above.
     max_watched: usize = 200_000;
+    /// Reads for watchers that the application works on at once, in each engine thread; more wait for their turn.
+    max_reads: usize = 512;
     /// First pause after a re-read that failed, seconds; doubled each time, with jitter.
     reread_backoff_s: f64 = 0.25;
     /// Longest pause after re-reads that failed, seconds.

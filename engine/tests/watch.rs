@@ -1,5 +1,6 @@
 //! A resource is read, kept, changed and watched, over real sockets.
 mod support;
+use base64::Engine;
 use freshwire_engine::limits::Options;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -107,4 +108,49 @@ fn a_websocket_with_the_subprotocol_follows_the_resource() {
     running.node.changed(&["n"]).unwrap();
     let close = client.until("gone");
     assert!(close.contains(std::str::from_utf8(&4404u16.to_be_bytes()).unwrap()), "{close:?}");
+}
+
+/// `/me` shows who asks, and is private; the tag `me` changes it.
+fn personal(options: Options) -> Running {
+    start(options, |request| {
+        let who = String::from_utf8_lossy(request.fields.get("authorization")?).into_owned();
+        Some(Response::ok(format!("hello {who}")).tag("me"))
+    })
+}
+
+#[test]
+fn a_watch_ends_when_the_token_that_opened_it_does() {
+    let running = personal(Options::default());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{}}}", now + 1));
+    let mut client = running.connect();
+    client.get("/me", &format!("Accept: text/event-stream\r\nAuthorization: Bearer e30.{claims}.c2ln\r\n"));
+    client.until("data: hello Bearer");
+    let end = client.rest();
+    assert!(end.contains("event: gone\n") && end.contains("\"status\":401"), "{end}");
+}
+
+#[test]
+fn reads_for_watchers_take_turns_and_all_of_them_come_to_theirs() {
+    let running = personal(Options { max_reads: 1, threads: 2, ..Options::default() });
+    let mut clients: Vec<_> = (0..20).map(|_| running.connect()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.get("/me", &format!("Accept: text/event-stream\r\nAuthorization: user-{n}\r\n"));
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.until(&format!("data: hello user-{n}\n"));
+    }
+}
+
+#[test]
+fn a_page_of_another_origin_may_follow_only_if_it_is_listed() {
+    let options = Options { allow_origins: vec!["https://app.example".into()], ..Options::default() };
+    let running = start(options, |_| Some(Response::ok("x")));
+    let mut listed = running.connect();
+    listed.get("/", "Accept: text/event-stream\r\nOrigin: https://app.example\r\n");
+    let head = listed.until("\r\n\r\n");
+    assert_eq!(field(&head, "access-control-allow-origin"), Some("https://app.example"));
+    let mut other = running.connect();
+    other.get("/", "Accept: text/event-stream\r\nOrigin: https://evil.example\r\n");
+    assert!(other.rest().starts_with("HTTP/1.1 403"));
 }

@@ -33,6 +33,11 @@ impl Refusal {
         response::write_head(out, 1, self.status, &fields, framing, keep_alive, date);
         out.extend_from_slice(&body);
     }
+
+    /// How many bytes of that are its body, which nobody who asked with HEAD expects.
+    pub fn body_bytes(&self) -> usize {
+        problem(self.status, &self.detail).len()
+    }
 }
 
 /// The problem document (RFC 9457 §3) of a status that needs no type of its own.

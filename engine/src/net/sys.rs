@@ -198,6 +198,14 @@ pub fn set_send_buffer(fd: RawFd, bytes: i32) {
     unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, (&raw const bytes).cast(), 4) };
 }
 
+/// Bytes that the kernel holds because the peer has not acknowledged them.
+pub fn queued(fd: RawFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one int.
+    unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) };
+    usize::try_from(bytes).unwrap_or(0)
+}
+
 /// How many descriptors this process may have open.
 pub fn descriptor_limit() -> usize {
     // SAFETY: the struct is written by the kernel.

@@ -17,6 +17,7 @@ pub mod policy;
 pub mod position;
 pub mod representation;
 pub mod tags;
+pub mod token;
 pub mod watches;
 
 mod hit_for_miss;

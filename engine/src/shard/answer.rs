@@ -147,11 +147,7 @@ impl Shard {
             if too_large {
                 let detail =
                     format!("a watched representation may have {max_bytes} bytes (max_representation_bytes)");
-                return self.fail_exchange(
-                    key,
-                    exchange,
-                    &Refusal::new(502, "representation_too_large", detail),
-                );
+                return self.fail(key, &Refusal::new(502, "representation_too_large", detail));
             }
             if let Some(conn) = self.conns.get_mut(key)
                 && let Some(work) = conn.work.as_deref_mut()
@@ -159,7 +155,7 @@ impl Shard {
             {
                 if (200..300).contains(&head.status) {
                     let detail = "what the application answers here cannot be watched";
-                    return self.fail_exchange(key, exchange, &Refusal::new(406, "not_watchable", detail));
+                    return self.fail(key, &Refusal::new(406, "not_watchable", detail));
                 }
                 conn.keep_alive = false;
             }
@@ -323,11 +319,7 @@ impl Shard {
             if too_large {
                 let detail =
                     format!("a watched representation may have {max_bytes} bytes (max_representation_bytes)");
-                return self.fail_exchange(
-                    key,
-                    exchange,
-                    &Refusal::new(502, "representation_too_large", detail),
-                );
+                return self.fail(key, &Refusal::new(502, "representation_too_large", detail));
             }
             if all_here
                 && let Some(gathering) = self.exchanges.get_mut(exchange).and_then(|e| e.gathering.take())
@@ -403,17 +395,6 @@ impl Shard {
         }
     }
 
-    fn fail_exchange(&mut self, key: Key, exchange: Key, refusal: &Refusal) {
-        if let Some(gone) = self.forget(exchange) {
-            gone.flow.disconnected.store(true, std::sync::atomic::Ordering::SeqCst);
-            self.tell(exchange, crate::app::Event::Disconnect);
-        }
-        if let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) {
-            work.exchange = None;
-        }
-        self.fail(key, refusal);
-    }
-
     /// What a GET's representation would depend on.
     fn tags_of(&self, key: Key, groups: &[Box<str>]) -> Vec<TagHash> {
         let resource = self.conns.get(key).and_then(|conn| conn.work.as_deref()?.resource.as_ref());
@@ -463,6 +444,9 @@ impl Shard {
             }
         } else {
             conn.after = After::Close;
+        }
+        if self.turn != Some(key) {
+            self.arm(key);
         }
         if let Some(mut work) = work {
             // An exchange that is over needs no farewell; a flight does.

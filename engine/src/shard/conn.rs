@@ -4,6 +4,7 @@
 //! in progress, a WebSocket's half-received message. SSE, WebSocket and long-poll are states of the same slot.
 use crate::app::Address;
 use crate::hub::Form;
+use crate::limits::Options;
 use crate::net::sys;
 use crate::shard::socket::Socket;
 use crate::shard::work::Work;
@@ -71,7 +72,13 @@ pub enum After {
 }
 
 /// Bytes that the kernel has not taken yet.
-pub enum Unsent {
+pub struct Unsent {
+    bytes: Bytes,
+    /// How fast the peer takes them, since somebody looked.
+    pace: Option<Pace>,
+}
+
+enum Bytes {
     /// The rest of what is shared with other connections.
     Shared(Arc<[u8]>, usize),
     /// Bytes of this connection alone.
@@ -79,12 +86,44 @@ pub enum Unsent {
 }
 
 impl Unsent {
+    fn new(bytes: Bytes) -> Option<Box<Self>> {
+        Some(Box::new(Self { bytes, pace: None }))
+    }
+
     fn rest(&self) -> &[u8] {
-        match self {
-            Self::Shared(bytes, at) => &bytes[*at..],
-            Self::Own(bytes, at) => &bytes[*at..],
+        match &self.bytes {
+            Bytes::Shared(bytes, at) => &bytes[*at..],
+            Bytes::Own(bytes, at) => &bytes[*at..],
         }
     }
+
+    /// The kernel has taken `n` bytes.
+    fn took(&mut self, n: usize) {
+        match &mut self.bytes {
+            Bytes::Shared(_, at) => *at += n,
+            Bytes::Own(bytes, at) => {
+                *at += n;
+                if *at > 64 * 1024 {
+                    bytes.drain(..std::mem::take(at));
+                }
+            }
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.given += n as u64;
+        }
+    }
+}
+
+/// How fast a peer takes what it is sent: what it has acknowledged counts, because the kernel asks for more only once
+/// it has room for a lot.
+struct Pace {
+    /// When somebody first looked, and when the last progress was seen; milliseconds.
+    since_ms: u64,
+    progress_ms: u64,
+    /// Bytes in the kernel when somebody first looked, and given to it since.
+    given: u64,
+    /// Bytes acknowledged since then, as last seen.
+    acknowledged: u64,
 }
 
 /// How a write went.
@@ -192,7 +231,7 @@ impl Conn {
             Ok(Some(n)) if n == bytes.len() => Wrote::All,
             Ok(n) => {
                 self.blocked = true;
-                self.unsent = Some(Box::new(Unsent::Shared(bytes.clone(), n.unwrap_or(0))));
+                self.unsent = Unsent::new(Bytes::Shared(bytes.clone(), n.unwrap_or(0)));
                 Wrote::Some
             }
             Err(_) => Wrote::Dead,
@@ -203,13 +242,13 @@ impl Conn {
     pub fn write(&mut self, bytes: &[u8]) -> Wrote {
         if self.blocked {
             match self.unsent.as_deref_mut() {
-                Some(Unsent::Own(own, _)) => own.extend_from_slice(bytes),
+                Some(Unsent { bytes: Bytes::Own(own, _), .. }) => own.extend_from_slice(bytes),
                 Some(shared) => {
                     let mut own = shared.rest().to_vec();
                     own.extend_from_slice(bytes);
-                    *shared = Unsent::Own(own, 0);
+                    shared.bytes = Bytes::Own(own, 0);
                 }
-                None => self.unsent = Some(Box::new(Unsent::Own(bytes.to_vec(), 0))),
+                None => self.unsent = Unsent::new(Bytes::Own(bytes.to_vec(), 0)),
             }
             return Wrote::Some;
         }
@@ -217,7 +256,7 @@ impl Conn {
             Ok(Some(n)) if n == bytes.len() => Wrote::All,
             Ok(n) => {
                 self.blocked = true;
-                self.unsent = Some(Box::new(Unsent::Own(bytes[n.unwrap_or(0)..].to_vec(), 0)));
+                self.unsent = Unsent::new(Bytes::Own(bytes[n.unwrap_or(0)..].to_vec(), 0));
                 Wrote::Some
             }
             Err(_) => Wrote::Dead,
@@ -231,21 +270,33 @@ impl Conn {
             return Ok((0, true));
         };
         let n = sys::send(self.fd, unsent.rest())?.unwrap_or(0);
-        match unsent {
-            Unsent::Shared(_, at) => *at += n,
-            Unsent::Own(bytes, at) => {
-                *at += n;
-                if *at > 64 * 1024 {
-                    bytes.drain(..std::mem::take(at));
-                }
-            }
-        }
+        unsent.took(n);
         let done = unsent.rest().is_empty();
         if done {
             self.unsent = None;
             self.blocked = false;
         }
         Ok((n, done))
+    }
+
+    /// Whether the peer takes what is unsent more slowly than it may (security row 10). To be asked now and then.
+    pub fn reads_too_slowly(&mut self, options: &Options, now_ms: u64) -> bool {
+        let Some(unsent) = self.unsent.as_deref_mut() else { return false };
+        let queued = sys::queued(self.fd) as u64;
+        let pace = unsent.pace.get_or_insert(Pace {
+            since_ms: now_ms,
+            progress_ms: now_ms,
+            given: queued,
+            acknowledged: 0,
+        });
+        let acknowledged = pace.given.saturating_sub(queued);
+        if acknowledged > pace.acknowledged {
+            (pace.acknowledged, pace.progress_ms) = (acknowledged, now_ms);
+        }
+        let seconds_since = |ms: u64| now_ms.saturating_sub(ms) as f64 / 1000.0;
+        let least =
+            options.min_rate_bytes_per_s as f64 * (seconds_since(pace.since_ms) - options.rate_grace_s);
+        seconds_since(pace.progress_ms) >= options.write_timeout_s || (acknowledged as f64) < least
     }
 }
 

@@ -37,6 +37,8 @@ enum Deadline {
     HeadTimeout,
     BodyTooSlow,
     ReaderTooSlow,
+    /// See how fast it reads.
+    LookAtReader,
     ApplicationTimeout,
     /// Look again at that tick.
     Look,
@@ -50,11 +52,11 @@ fn deadline(conn: &Conn, options: &Options) -> (u32, Deadline) {
         State::Sse | State::Watch | State::Socket if conn.blocked => {
             (after(options.push_timeout_s), Deadline::ReaderTooSlow)
         }
-        State::Socket if conn.socket.is_some() && conn.input.is_some() => {
+        State::Socket | State::Watch if conn.socket.as_ref().is_some_and(|s| s.put_off) => {
             (conn.tick.saturating_add(1), Deadline::Look)
         }
         State::Sse | State::Watch | State::Socket => (after(options.heartbeat_s), Deadline::Heartbeat),
-        _ if conn.blocked => (after(options.write_timeout_s), Deadline::ReaderTooSlow),
+        _ if conn.blocked => (conn.tick.saturating_add(4), Deadline::LookAtReader),
         State::Idle if conn.input.is_some() || !conn.asked => {
             (after(options.header_timeout_s), Deadline::HeadTimeout)
         }
@@ -134,11 +136,15 @@ impl Shard {
             Deadline::Close => self.close(key),
             Deadline::PollEnds => self.poll_ended(key),
             Deadline::Heartbeat => self.heartbeat(key),
-            Deadline::ReaderTooSlow => {
+            Deadline::LookAtReader if !conn.reads_too_slowly(options, self.now_ms) => conn.tick = now,
+            Deadline::ReaderTooSlow | Deadline::LookAtReader => {
                 shared.metrics.refused("slow_reader");
                 self.close(key);
             }
-            Deadline::HeadTimeout if conn.input.is_none() => self.close(key),
+            Deadline::HeadTimeout if conn.input.is_none() => {
+                shared.metrics.refused("header_timeout");
+                self.close(key);
+            }
             Deadline::HeadTimeout => {
                 let detail = format!(
                     "a request head must arrive within {} s (header_timeout_s)",
@@ -162,13 +168,6 @@ impl Shard {
                     "the application did not answer within {} s (app_timeout_s)",
                     options.app_timeout_s
                 );
-                let work = conn.work.as_deref_mut();
-                if let Some(exchange) = work.and_then(|work| work.exchange.take())
-                    && let Some(gone) = self.forget(exchange)
-                {
-                    gone.flow.disconnected.store(true, std::sync::atomic::Ordering::SeqCst);
-                    self.tell(exchange, crate::app::Event::Disconnect);
-                }
                 self.fail(key, &Refusal::new(504, "app_timeout", detail));
             }
         }

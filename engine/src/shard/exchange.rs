@@ -1,5 +1,6 @@
 //! An exchange with the application: whom it is for, and what of the answer is kept back.
 use super::Shard;
+use super::request::body_too_large;
 use super::work::{Intent, Work};
 use crate::app::{Address, Event, ExchangeId, Flow, Kind, Request, ResponseHead};
 use crate::http::refusal::Refusal;
@@ -44,7 +45,25 @@ pub struct Exchange {
     /// What is kept of the answer.
     pub gathering: Option<Gathering>,
     /// The application has begun to answer.
-    pub begun: bool,
+    begun: bool,
+    /// It counts among the reads for watchers.
+    for_watchers: bool,
+}
+
+impl Exchange {
+    /// One that the application is about to be asked for.
+    pub fn new(purpose: Purpose, position: u64, flow: Arc<Flow>, for_watchers: bool) -> Self {
+        Self { purpose, position, flow, gathering: None, begun: false, for_watchers }
+    }
+}
+
+/// A read for watchers that waits until the application has fewer of them (security row 15).
+#[derive(Clone, Copy, Debug)]
+pub enum Waiting {
+    /// A watched variant is to be read again.
+    Variant(TopicId),
+    /// A client wants to watch.
+    Client(Key),
 }
 
 /// The seam's name of an exchange of this shard.
@@ -70,7 +89,11 @@ impl Shard {
         let own_position = for_others || work.resource.as_ref().is_some_and(followed);
         let position =
             if own_position { shared.resources.log.advance() } else { shared.resources.log.head() };
+        let watches = work.intent.watches();
         work.flight = flight;
+        if watches && self.reading >= shared.options.max_reads {
+            return self.reads_waiting.push_back(Waiting::Client(key));
+        }
         work.position = position;
         let fields = if for_others {
             // What others may get too must not depend on what this client has already.
@@ -112,13 +135,8 @@ impl Shard {
             more_body,
             flow: flow.clone(),
         };
-        let exchange = self.exchanges.insert(Exchange {
-            purpose: Purpose::Client(key),
-            position,
-            flow,
-            gathering: None,
-            begun: false,
-        });
+        let exchange = self.exchanges.insert(Exchange::new(Purpose::Client(key), position, flow, watches));
+        self.reading += usize::from(watches);
         work.exchange = Some(exchange);
         request.id = exchange_id(self.id, exchange);
         self.ask(request);
@@ -147,7 +165,35 @@ impl Shard {
         if let Some(exchange) = self.exchanges.get_mut(exchange)
             && !std::mem::replace(&mut exchange.begun, true)
         {
+            let for_watchers = exchange.for_watchers;
             self.shared.in_application.fetch_sub(1, Relaxed);
+            if for_watchers {
+                self.reading -= 1;
+                self.read_next();
+            }
+        }
+    }
+
+    /// Whether the application may be given one more read for watchers.
+    pub(super) fn may_read(&self) -> bool {
+        self.reading < self.shared.options.max_reads
+    }
+
+    /// Begin reads that waited.
+    fn read_next(&mut self) {
+        while self.may_read()
+            && let Some(waiting) = self.reads_waiting.pop_front()
+        {
+            match waiting {
+                Waiting::Variant(topic) => self.read_again(topic),
+                Waiting::Client(key) => {
+                    let work = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut());
+                    if let Some(work) = work.filter(|work| work.exchange.is_none() && work.intent.watches()) {
+                        let flight = work.flight.take();
+                        self.call(key, vec![], flight);
+                    }
+                }
+            }
         }
     }
 
@@ -162,14 +208,16 @@ impl Shard {
         if let Some(flight) = &work.flight {
             self.land(flight, false);
         }
-        let Some(key) = work.exchange else { return };
+        if let Some(exchange) = work.exchange {
+            self.hang_up(exchange);
+        }
+    }
+
+    /// Tell the application that nobody will take what it still says in an exchange.
+    fn hang_up(&mut self, key: Key) {
         if let Some(exchange) = self.forget(key) {
             exchange.flow.disconnected.store(true, SeqCst);
-            let event = match work.intent {
-                Intent::Application(_) => Event::Closed(1006, String::new()),
-                _ => Event::Disconnect,
-            };
-            self.tell(key, event);
+            self.tell(key, Event::Disconnect);
         }
     }
 
@@ -222,8 +270,7 @@ impl Shard {
             }
             work.body_bytes += data.len() as u64;
             if work.body_bytes > limit {
-                let detail = format!("a request body may have {limit} bytes (max_body_bytes)");
-                return self.fail(key, &Refusal::new(413, "body_too_large", detail));
+                return self.fail(key, &body_too_large(limit));
             }
             let more = !work.body.done();
             if let Some(gathered) = &mut work.gathered {
@@ -250,11 +297,20 @@ impl Shard {
             self.shared.metrics.refused(refusal.reason);
             return self.close(key);
         }
+        if let Some(exchange) = conn.work.as_deref_mut().and_then(|work| work.exchange.take()) {
+            self.hang_up(exchange);
+        }
+        let Some(conn) = self.conns.get_mut(key) else { return };
         let keep_alive =
             conn.keep_alive && conn.work.as_ref().is_some_and(|work| work.body.done()) && !self.draining;
+        let to_head = conn.work.as_ref().is_some_and(|work| &*work.method == "HEAD");
         self.shared.metrics.refused(refusal.reason);
         let mut out = self.buffer(key);
         refusal.write(&mut out, self.date.at(self.unix_s), keep_alive, &[]);
+        if to_head {
+            // Its body would be read as the next response.
+            out.truncate(out.len() - refusal.body_bytes());
+        }
         if let Some(conn) = self.conns.get_mut(key) {
             conn.keep_alive = keep_alive;
             if let Some(work) = conn.work.as_deref_mut() {

@@ -12,6 +12,7 @@ use crate::resource::conditional::{self, Outcome};
 use crate::resource::key::{Audience, Selectors, VariantKey, canonical_fields};
 use crate::resource::policy::Sharing;
 use crate::resource::representation::{Made, Representation};
+use crate::resource::token::expires_unix_s;
 use crate::resource::watches::{Opened, Reader, Source};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -114,12 +115,13 @@ impl Shard {
     pub(super) fn make(&self, work: &Work, gathering: Gathering, position: u64) -> Option<Representation> {
         let resource = work.resource.as_ref()?;
         let Gathering { head, body, decision, groups } = gathering;
+        let private = decision.audience == Sharing::Private;
         let salt = decision.vary.select(&work.fields).and_then(|selectors| {
             let audience = decision.audience_of(&work.fields);
             VariantKey { resource: resource.clone(), audience, selectors }
                 .salt(&self.shared.resources.salt_key)
         });
-        Some(Representation::new(Made {
+        let mut made = Representation::new(Made {
             head: &head,
             body: body.into(),
             decision: &decision,
@@ -128,7 +130,14 @@ impl Shard {
             position: self.shared.resources.position(position),
             salt,
             now_ms: self.now_ms,
-        }))
+        });
+        if private && let Some(ends) = expires_unix_s(&work.fields) {
+            // What the token opened is looked at again when it ends.
+            let left_ms = ends.saturating_sub(self.unix_s).saturating_mul(1000);
+            let at = self.now_ms.saturating_add(left_ms);
+            made.expires_at_ms = Some(made.expires_at_ms.map_or(at, |before| before.min(at)));
+        }
+        Some(made)
     }
 
     /// Answer with a representation, or with 304 if the client has it.

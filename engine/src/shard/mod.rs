@@ -27,10 +27,10 @@ use crate::net::sys::{self, Poller, Ready};
 use crate::net::wheel::{TICK_MS, Wheel};
 use conn::{After, Conn, State, Wrote};
 use deadline::Due;
-use exchange::Exchange;
+use exchange::{Exchange, Waiting};
 use shared::{Command, Shared};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -69,6 +69,9 @@ pub struct Shard {
     again: Vec<Key>,
     /// Connections whose walk ended them or gave them back, or that died in it.
     retired: Vec<Key>,
+    /// Reads for watchers that the application has not begun to answer, and those that wait for fewer.
+    reading: usize,
+    reads_waiting: VecDeque<Waiting>,
     /// The application has been told something that it has not been woken for.
     told: bool,
     /// Access log lines of this turn.
@@ -104,6 +107,8 @@ impl Shard {
             turn: None,
             again: vec![],
             retired: vec![],
+            reading: 0,
+            reads_waiting: VecDeque::new(),
             told: false,
             lines: vec![],
             random,
@@ -132,7 +137,7 @@ impl Shard {
             }
             self.guard(None, Self::walk);
             for key in std::mem::take(&mut self.again) {
-                self.guard(Some(key), |shard| shard.read_requests(key));
+                self.guard(Some(key), |shard| shard.read_on(key));
             }
             self.flush_log();
             if std::mem::take(&mut self.told)
@@ -259,6 +264,14 @@ impl Shard {
         }
     }
 
+    /// Read what may be there already.
+    fn read_on(&mut self, key: Key) {
+        match self.conns.get(key).map(|conn| conn.state) {
+            Some(State::Watch | State::Socket) => self.read_frames(key),
+            _ => self.read_requests(key),
+        }
+    }
+
     /// Write to a connection, then do what comes after if everything went out. False: it is gone.
     fn write(&mut self, key: Key, bytes: &[u8]) -> bool {
         if self.turn == Some(key) {
@@ -324,6 +337,8 @@ impl Shard {
             self.catch_up(key);
         } else if conn.state == State::Idle {
             self.read_requests(key);
+        } else {
+            self.arm(key);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Watchers: letting them in, giving them what is published, bringing those up who were behind, and letting them go.
 use super::conn::{After, Conn, State, Wrote};
 use super::request::SUBPROTOCOL;
-use super::work::Intent;
+use super::work::{Intent, Work};
 use super::{Shard, WALK_SENDS};
 use crate::http::fields::Fields;
 use crate::http::lists::etag_matches;
@@ -53,7 +53,10 @@ impl Shard {
             Intent::Once | Intent::Application(_) => return,
             Intent::Events(last_id) => {
                 (conn.state, conn.variant_form, work.status) = (State::Sse, http_1_0, 200);
-                let fields = stream_fields(&current);
+                let mut fields = stream_fields(&current);
+                if let Some(origin) = foreign_origin(&work) {
+                    allow_origin(&mut fields, origin);
+                }
                 let framing = if http_1_0 { BodyFraming::Close } else { BodyFraming::Chunked };
                 write_head(&mut out, work.minor, 200, &fields, framing, true, self.date.at(self.unix_s));
                 let retry = Event { event: None, id: None, retry_ms: Some(retry_ms), data: None };
@@ -95,6 +98,9 @@ impl Shard {
         // From here on a watcher holds nothing of its request.
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.work = None;
+        if conn.state == State::Watch && (conn.input.is_some() || conn.unread) {
+            self.again.push(key);
+        }
         self.give(key, out);
         if first {
             self.first_message(key);
@@ -275,6 +281,23 @@ fn after_message(conn: &mut Conn, message: &Message) {
 fn has(current: &Representation, last_id: Option<&str>) -> bool {
     let offset = last_id.and_then(|id| own_offset(id, current.position.epoch, current.salt));
     offset.is_some_and(|offset| offset >= current.since)
+}
+
+/// The origin of a page elsewhere that may follow resources here (`allow_origins`; others do not get this far).
+fn foreign_origin(work: &Work) -> Option<&[u8]> {
+    let origin = work.fields.get("origin")?;
+    let own =
+        format!("{}://{}", work.scheme, String::from_utf8_lossy(work.fields.get("host").unwrap_or_default()));
+    (!origin.eq_ignore_ascii_case(own.as_bytes())).then_some(origin)
+}
+
+/// Let that page read the stream, unless the application has said whom it lets (security row 23).
+fn allow_origin(fields: &mut Fields, origin: &[u8]) {
+    if fields.get("access-control-allow-origin").is_none() {
+        fields.push("access-control-allow-origin", origin);
+        fields.push("access-control-allow-credentials", "true");
+        fields.push("vary", "origin");
+    }
 }
 
 /// The head of an event stream.

@@ -93,6 +93,9 @@ impl Shard {
                     let mut body = vec![];
                     let upto = n.min(at + FIRST_BODY_BYTES);
                     match work.body.feed(&scratch[at..upto], |data| body.extend_from_slice(data)) {
+                        Ok(_) if body.len() as u64 > shared.options.max_body_bytes => {
+                            end = self.turn_down(&body_too_large(shared.options.max_body_bytes), &[]);
+                        }
                         Ok(used) => {
                             at += used;
                             work.body_bytes = body.len() as u64;
@@ -148,7 +151,9 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else {
             return refused(400, "gone", "the connection has gone");
         };
-        (conn.asked, conn.tick, conn.keep_alive) = (true, now, head.keep_alive && !self.draining);
+        // Whatever the peer sends behind an upgrade, ignored, refused or not, is never read as a request (security row 2).
+        let keep_alive = head.keep_alive && head.upgrade == Upgrade::None && !self.draining;
+        (conn.asked, conn.tick, conn.keep_alive) = (true, now, keep_alive);
         let door = &shared.doors[conn.listener as usize];
         let host = head.host.unwrap_or_default();
         if !(door.hosts.allows(host) || (head.minor == 0 && head.host.is_none())) {
@@ -194,8 +199,7 @@ impl Shard {
         });
         let limit = shared.options.max_body_bytes;
         if matches!(head.framing, Framing::Length(length) if length > limit) {
-            let detail = format!("a request body may have {limit} bytes (max_body_bytes)");
-            return refused(413, "body_too_large", detail);
+            return Err((body_too_large(limit), &[]));
         }
         work.credentials = has_credentials(&work.fields);
         let authority = match (door.role, host) {
@@ -212,13 +216,12 @@ impl Shard {
                     self.plan_watch(&mut work, authority)?;
                 }
             }
-            _ => work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target)),
-        }
-        if head.upgrade == Upgrade::Other
-            && let Some(conn) = self.conns.get_mut(key)
-        {
-            // An upgrade that is ignored: whatever the peer sends after it, believing it was not, is never read.
-            conn.keep_alive = false;
+            _ => {
+                if work.credentials && !matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE") {
+                    self.check_origin(&work, authority)?;
+                }
+                work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
+            }
         }
         Ok(work)
     }
@@ -269,7 +272,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Pages of other origins may not follow resources (security rows 1 and 23).
+    /// Pages of other origins may not follow resources, nor change any with a user's credentials (security row 1).
     fn check_origin(&self, work: &Work, authority: &str) -> Result<(), Refused> {
         let Some(origin) = work.fields.get("origin") else { return Ok(()) };
         let origin = std::str::from_utf8(origin).unwrap_or_default();
@@ -295,6 +298,11 @@ impl Shard {
         }
         self.conns.get(key).is_some_and(|conn| conn.state != State::Idle || conn.keep_alive)
     }
+}
+
+/// A body above the limit, declared or not.
+pub(super) fn body_too_large(limit: u64) -> Refusal {
+    Refusal::new(413, "body_too_large", format!("a request body may have {limit} bytes (max_body_bytes)"))
 }
 
 /// The text of a field that must be short and plain to mean anything.

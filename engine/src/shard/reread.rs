@@ -1,7 +1,7 @@
 //! Re-reads: a watched variant is read once for all its watchers, with a request that has nothing of any client's.
 use super::Shard;
 use super::deadline::Due;
-use super::exchange::{Exchange, Gathering, Purpose, exchange_id};
+use super::exchange::{Exchange, Gathering, Purpose, Waiting, exchange_id};
 use super::work::{Intent, Sending, Work};
 use crate::app::{Address, Answer, Event, Flow, Kind, Request, ResponseHead};
 use crate::http::body::Body;
@@ -10,6 +10,7 @@ use crate::hub::TopicId;
 use crate::net::slab::Key;
 use crate::net::wheel::{TICK_MS, ticks};
 use crate::resource::key::{Audience, Selectors, Vary};
+use crate::resource::token::expires_unix_s;
 use crate::resource::watches::{Next, Outcome, Source};
 use bytes::Bytes;
 use std::cmp::Reverse;
@@ -23,6 +24,9 @@ impl Shard {
             return;
         }
         let shared = self.shared.clone();
+        if !self.may_read() {
+            return self.reads_waiting.push_back(Waiting::Variant(topic));
+        }
         let Some(source) = shared.resources.watches.begin_read(topic) else { return };
         let position = shared.resources.log.advance();
         shared.metrics.rereads.fetch_add(1, Relaxed);
@@ -37,17 +41,16 @@ impl Shard {
             };
             return self.finish_read(topic, outcome);
         }
+        if expires_unix_s(&source.fields).is_some_and(|ends| ends <= self.unix_s) {
+            let outcome = Outcome::Gone(401, "the token that opened this watch has expired".into());
+            return self.finish_read(topic, outcome);
+        }
         shared.metrics.reads.fetch_add(1, Relaxed);
         let flow = Arc::new(Flow::default());
         let fields = source.fields.clone();
         let purpose = Purpose::Watchers(topic, source.clone());
-        let exchange = self.exchanges.insert(Exchange {
-            purpose,
-            position,
-            flow: flow.clone(),
-            gathering: None,
-            begun: false,
-        });
+        let exchange = self.exchanges.insert(Exchange::new(purpose, position, flow.clone(), true));
+        self.reading += 1;
         let deadline = self.wheel.now() + ticks(shared.options.app_timeout_s);
         self.due.push(Reverse((deadline, Due::Abandon(exchange))));
         self.ask(Request {

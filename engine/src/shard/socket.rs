@@ -50,6 +50,8 @@ pub struct Socket {
     deflate: Option<Deflate>,
     /// Messages that the application still takes.
     credit: u32,
+    /// There may be more to read than its rate of messages allows now.
+    pub(super) put_off: bool,
     messages: Bucket,
     pings: Bucket,
     frames: u32,
@@ -64,6 +66,7 @@ impl Socket {
             decoder: Decoder::new(limits, compresses),
             deflate: None,
             credit: CREDIT,
+            put_off: false,
             messages: Bucket::new(2.0 * f64::from(options.max_messages_per_s), now_ms),
             pings: Bucket::new(5.0 * f64::from(options.max_pings_per_s), now_ms),
             frames: 0,
@@ -76,10 +79,10 @@ impl Socket {
         self.decoder.is_idle()
     }
 
-    /// Whether another message may be read now.
+    /// Whether the rate of messages lets another one be read now.
     fn may_read(&mut self, options: &Options, now_ms: u64) -> bool {
         let rate = f64::from(options.max_messages_per_s);
-        self.credit > 0 && self.messages.has(rate, 2.0 * rate, now_ms)
+        self.messages.has(rate, 2.0 * rate, now_ms)
     }
 
     /// Count what was decoded; a fault if it was too much.
@@ -118,7 +121,8 @@ impl Shard {
             let compresses = conn.variant_form;
             let socket =
                 conn.socket.get_or_insert_with(|| Box::new(Socket::new(options, compresses, now_ms)));
-            if conn.after == After::Close || !socket.may_read(options, now_ms) {
+            socket.put_off = !socket.may_read(options, now_ms);
+            if conn.after == After::Close || socket.put_off || socket.credit == 0 {
                 break;
             }
             let mut input = match conn.input.take() {
@@ -138,12 +142,18 @@ impl Shard {
                     }
                     event
                 }
-                Err(fault) => return self.fault(key, fault),
+                Err(fault) => {
+                    let reason = match fault.code {
+                        close::TOO_BIG => "message_too_large",
+                        close::POLICY => "websocket_policy",
+                        _ => "websocket_protocol",
+                    };
+                    return self.fault(key, reason, fault);
+                }
             };
             let pinged = matches!(event, Some(Event::Ping(_)));
             if let Err(fault) = counted(socket, pinged) {
-                shared.metrics.refused("websocket_rate");
-                return self.fault(key, fault);
+                return self.fault(key, "websocket_rate", fault);
             }
             let message = match event {
                 None | Some(Event::Pong) => continue,
@@ -183,12 +193,8 @@ impl Shard {
     }
 
     /// The peer broke a rule or a limit: say which, and end.
-    fn fault(&mut self, key: Key, fault: Fault) {
-        self.shared.metrics.refused(match fault.code {
-            close::TOO_BIG => "message_too_large",
-            close::POLICY => "websocket_policy",
-            _ => "websocket_protocol",
-        });
+    fn fault(&mut self, key: Key, reason: &'static str, fault: Fault) {
+        self.shared.metrics.refused(reason);
         self.farewell(key, fault.code, fault.reason, fault.code, fault.reason.into());
     }
 

@@ -50,11 +50,14 @@ fn main() -> Result<(), Box<dyn Error>> {
                         poller.add(fd, EPOLLIN | EPOLLET, fd as u64)?;
                     }
                 }
-                fd => {
-                    if let Ok(Some(1..)) = sys::recv(fd as RawFd, &mut scratch) {
-                        let _ = sys::send(fd as RawFd, &hello);
+                fd => match sys::recv(fd as RawFd, &mut scratch) {
+                    Ok(Some(1..)) => _ = sys::send(fd as RawFd, &hello),
+                    Ok(None) => {}
+                    _ => {
+                        subscribers.retain(|subscriber| *subscriber != fd as RawFd);
+                        sys::close(fd as RawFd);
                     }
-                }
+                },
             }
         }
     }
