@@ -10,6 +10,7 @@ pub mod cache;
 pub mod conditional;
 pub mod flights;
 pub mod freshness;
+mod ghosts;
 pub mod invalidation;
 pub mod key;
 pub mod layer;

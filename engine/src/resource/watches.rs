@@ -6,12 +6,12 @@
 //!
 //! Pure state under one lock: who reads, and who is told, is the shards' business ([`Reader`], [`Hub`]).
 use super::flights::Waiter;
+use super::ghosts::Ghosts;
 use super::key::{ResourceKey, VariantKey};
 use super::representation::Representation;
 use super::tags::TagHash;
 use crate::hub::{Encode, Hub, TopicId};
 use hashbrown::{HashMap, HashSet};
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -102,15 +102,6 @@ struct Watch {
     waiters: Vec<Waiter>,
 }
 
-/// What is remembered of a variant that is no longer watched, so that a watcher that comes back hears nothing if
-/// nothing changed.
-struct Ghost {
-    etag: Box<str>,
-    since: u64,
-}
-
-const MAX_GHOSTS: usize = 16 * 1024;
-
 #[derive(Default)]
 struct State {
     watches: HashMap<TopicId, Watch>,
@@ -118,35 +109,7 @@ struct State {
     by_tag: HashMap<TagHash, HashSet<TopicId>>,
     /// By what a resource's variants are chosen, and how many of them are watched.
     vary: HashMap<ResourceKey, Varied>,
-    ghosts: HashMap<VariantKey, Ghost>,
-    ghost_order: VecDeque<VariantKey>,
-    /// How many ghosts a resource has.
-    ghost_resources: HashMap<ResourceKey, usize>,
-}
-
-impl State {
-    fn haunt(&mut self, key: VariantKey, ghost: Ghost) {
-        if self.ghosts.insert(key.clone(), ghost).is_none() {
-            *self.ghost_resources.entry(key.resource.clone()).or_default() += 1;
-            self.ghost_order.push_back(key);
-        }
-        while self.ghost_order.len() > MAX_GHOSTS {
-            if let Some(oldest) = self.ghost_order.pop_front() {
-                self.exorcise(&oldest);
-            }
-        }
-    }
-
-    fn exorcise(&mut self, key: &VariantKey) -> Option<Ghost> {
-        let ghost = self.ghosts.remove(key)?;
-        if let Some(count) = self.ghost_resources.get_mut(&key.resource) {
-            *count -= 1;
-            if *count == 0 {
-                self.ghost_resources.remove(&key.resource);
-            }
-        }
-        Some(ghost)
-    }
+    ghosts: Ghosts,
 }
 
 /// The names of the fields, and how many variants chosen by them are watched.
@@ -194,8 +157,7 @@ impl Watches {
     /// Whether the resource is watched, or was not long ago.
     pub fn knows(&self, resource: &ResourceKey) -> bool {
         let state = self.state();
-        state.vary.contains_key(resource)
-            || (!state.ghosts.is_empty() && state.ghost_resources.contains_key(resource))
+        state.vary.contains_key(resource) || state.ghosts.knows(resource)
     }
 
     /// A client was given this representation outside of a watch: whoever watches the variant gets it too, and if it
@@ -204,8 +166,8 @@ impl Watches {
         let mut state = self.state();
         if let Some(&topic) = state.by_key.get(key) {
             self.absorb(&mut state, topic, read.copy());
-        } else if state.ghosts.get(key).is_some_and(|ghost| ghost.etag != read.etag) {
-            state.exorcise(key);
+        } else {
+            state.ghosts.saw(key, read);
         }
     }
 
@@ -272,11 +234,8 @@ impl Watches {
         if state.watches.len() >= self.max_watched {
             return None;
         }
-        if let Some(ghost) = state.exorcise(key)
-            && ghost.etag == read.etag
-            && !read.weak
-        {
-            read.since = ghost.since;
+        if let Some(since) = state.ghosts.revive(key, &read) {
+            read.since = since;
         }
         let topic = self.hub.create();
         let current = Arc::new(read);
@@ -321,8 +280,7 @@ impl Watches {
             return None;
         }
         let watch = self.remove(&mut state, topic)?;
-        let ghost = Ghost { etag: watch.current.etag.clone(), since: watch.current.since };
-        state.haunt(watch.key.clone(), ghost);
+        state.ghosts.remember(watch.key.clone(), &watch.current);
         Some(watch.key)
     }
 

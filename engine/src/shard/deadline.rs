@@ -42,6 +42,8 @@ enum Deadline {
     /// See how fast it reads.
     LookAtReader,
     ApplicationTimeout,
+    /// The rest of a short body has been waited for long enough.
+    PassOn,
     /// Look again at that tick.
     Look,
 }
@@ -64,6 +66,7 @@ fn deadline(conn: &Conn, options: &Options) -> (u32, Deadline) {
         }
         State::Idle => (after(options.keep_alive_timeout_s), Deadline::Close),
         State::Busy => match conn.work.as_deref() {
+            Some(work) if work.awaits_rest => (conn.tick.saturating_add(1), Deadline::PassOn),
             Some(work) if waits_for_body(work) => (conn.tick.saturating_add(4), Deadline::BodyTooSlow),
             Some(work) if work.sending == Sending::Nothing => {
                 (after(options.app_timeout_s), Deadline::ApplicationTimeout)
@@ -136,6 +139,7 @@ impl Shard {
         match what {
             Deadline::Look => self.read_frames_if_socket(key),
             Deadline::Close => self.close(key),
+            Deadline::PassOn => self.pass_on(key),
             Deadline::PollEnds => self.poll_ended(key),
             Deadline::Heartbeat => self.heartbeat(key),
             Deadline::LookAtReader if !conn.reads_too_slowly(options, self.now_ms) => conn.tick = now,

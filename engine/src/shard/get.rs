@@ -233,13 +233,6 @@ impl Shard {
         }
         self.admit_watcher(key, opened);
     }
-
-    /// The fields of a response that is passed on as it comes.
-    pub(super) fn passed_fields(&self, head: &crate::app::ResponseHead, groups: &[Box<str>]) -> Fields {
-        let mut fields = head.fields.without(|name| name == b"cache-groups");
-        annotate::groups(&mut fields, groups);
-        fields
-    }
 }
 
 /// Whether the application said that everybody may have it.
@@ -255,4 +248,15 @@ pub(super) fn forwarded(sharing: Option<Sharing>) -> Forward {
         Some(Sharing::Private) => Forward::Bypass,
         None => Forward::Method,
     }
+}
+
+/// The fields of a response that is passed on as it comes.
+pub(super) fn passed_fields(fields: Fields, groups: &[Box<str>]) -> Fields {
+    let mut fields = match fields.get("cache-groups") {
+        Some(_) => fields.without(|name| name == b"cache-groups"),
+        None => fields,
+    };
+    fields.reserve(3, 128);
+    annotate::groups(&mut fields, groups);
+    fields
 }

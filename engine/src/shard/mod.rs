@@ -11,6 +11,7 @@ pub mod conn;
 mod deadline;
 mod exchange;
 mod get;
+mod keep;
 mod log;
 mod push;
 mod request;
