@@ -1,4 +1,5 @@
 //! Reading requests: from bytes to a [`Work`] and who does it.
+use super::admin::wants_exposition;
 use super::conn::{After, State};
 use super::shared::Role;
 use super::work::{Intent, Work};
@@ -264,7 +265,7 @@ impl Shard {
     /// Begin the work of a request. False: the connection ends after what was written.
     fn begin(&mut self, key: Key, work: Box<Work>, body: Vec<u8>) -> bool {
         let asks_node = work.admin || work.target.starts_with(&*self.shared.options.prefix);
-        let resource_of_node = self.is_own_resource(&work);
+        let resource_of_node = self.is_own_resource(&work) && !wants_exposition(&work);
         let reads = matches!(&*work.method, "GET" | "HEAD") && work.resource.is_some() && work.body.done();
         let Some(conn) = self.conns.get_mut(key) else { return false };
         (conn.state, conn.work) = (State::Busy, Some(work));
