@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from freshwire.testing import LiveNode
+from tests.waiting import until
 
-from .site import Site, until
+from .site import Site
 
 
 @pytest.fixture

@@ -313,6 +313,7 @@ impl Shard {
             conn.keep_alive = keep_alive;
             if let Some(work) = conn.work.as_deref_mut() {
                 work.status = refusal.status;
+                work.sent_bytes = if to_head { 0 } else { refusal.body_bytes() as u64 };
             }
         }
         self.complete(key);
