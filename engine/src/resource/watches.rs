@@ -108,6 +108,18 @@ struct Watch {
     waiters: Vec<Waiter>,
 }
 
+impl Watch {
+    /// Somebody was given something else at this position: who resumes from there, or from before, may not have what is
+    /// current.
+    fn doubt(&mut self, offset: u64) {
+        if offset >= self.current.since {
+            let mut current = self.current.copy();
+            current.since = offset + 1;
+            self.current = Arc::new(current);
+        }
+    }
+}
+
 /// Nobody is told to look later than this, milliseconds: what is to be done is kept until then, also for a watch that has
 /// gone.
 const LONGEST_LOOK_MS: u64 = 60_000;
@@ -175,8 +187,11 @@ impl Watches {
     pub fn saw(&self, key: &VariantKey, read: &Representation, changed: impl FnOnce(&Representation) -> u64) {
         let mut state = self.state();
         // What is a refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
-        let topic = state.by_key.get(key).filter(|_| (200..300).contains(&read.status)).copied();
-        if let Some(topic) = topic {
+        let refused = !(200..300).contains(&read.status);
+        let topic = state.by_key.get(key).copied();
+        if refused && let Some(watch) = topic.and_then(|topic| state.watches.get_mut(&topic)) {
+            watch.doubt(read.position.offset);
+        } else if let Some(topic) = topic {
             self.absorb(&mut state, topic, read.copy(), changed);
             self.see_to(&mut state, topic);
         } else {
@@ -397,6 +412,9 @@ impl Watches {
     ) {
         let Some(watch) = state.watches.get_mut(&topic) else { return };
         if read.position.offset <= watch.read_at {
+            if !read.same_as(&watch.current) {
+                watch.doubt(read.position.offset);
+            }
             return;
         }
         watch.read_at = read.position.offset;
