@@ -98,6 +98,7 @@ impl Shard {
         }
         let (credentials, position, once, head_only) =
             (work.credentials, work.position, matches!(work.intent, Intent::Once), &*work.method == "HEAD");
+        let for_others = work.asks_as_anybody();
         let (mut decision, groups) = self.judge(&head, credentials);
         let too_large = body.len().max(head.content_length.unwrap_or(0) as usize) > max_bytes;
         let newest = self.shared.resources.newest_change(&self.tags_of(key, &groups));
@@ -106,10 +107,11 @@ impl Shard {
             decision.storable = false;
         }
         let watching = !once && decision.watchable && !too_large;
-        let keeping = once && decision.storable && !head_only && !too_large;
+        let keeping = once && decision.storable && for_others && !too_large;
         if !watching && !keeping {
             self.land_alone(key, once && !matches!(decision.vary, Vary::Any) && !decision.storable);
         }
+        decision.storable &= for_others;
         if !once && !watching {
             if too_large {
                 let detail =
@@ -173,7 +175,8 @@ impl Shard {
         let names = if let Vary::Names(names) = &vary { names.clone() } else { vec![] };
         let audience = gathering.decision.audience_of(&work.fields);
         let sharing = gathering.decision.audience;
-        let etagged = gets_etag(&gathering.head);
+        // An answer to HEAD need not say anything of the content: no validator is made from it.
+        let etagged = &*work.method != "HEAD" && gets_etag(&gathering.head);
         // Without a watch to tell and a condition to check, a representation is of no use.
         let compared =
             work.fields.get("if-none-match").is_some() || work.fields.get("if-modified-since").is_some();

@@ -203,6 +203,7 @@ impl Shard {
             Command::Answer(id, answer) => self.answer(id, answer),
             Command::Landed(key, alone) => self.landed(Key::unpack(key), alone),
             Command::ReadAgain(topic) => self.read_again(topic),
+            Command::Look(topic) => self.rest(topic),
             Command::Drain(over_ms) => self.drain(over_ms),
             Command::Stop => self.stopped = true,
         }
@@ -269,6 +270,7 @@ impl Shard {
     fn read_on(&mut self, key: Key) {
         match self.conns.get(key).map(|conn| conn.state) {
             Some(State::Watch | State::Socket) => self.read_frames(key),
+            Some(State::Busy) => self.read_body(key),
             _ => self.read_requests(key),
         }
     }

@@ -4,7 +4,9 @@ use crate::http::body::Body;
 use crate::http::fields::Fields;
 use crate::http::head::Framing;
 use crate::net::slab::Key;
+use crate::resource::conditional;
 use crate::resource::key::ResourceKey;
+use crate::resource::representation::Representation;
 use crate::transport::websocket::handshake::Handshake;
 use std::sync::Arc;
 
@@ -66,6 +68,9 @@ pub struct Work {
     pub credentials: bool,
     /// The application is to be asked for this request alone.
     pub alone: bool,
+    /// It waits for a read of somebody else's, since this position: what was read after it is as fresh as its own would
+    /// be.
+    pub waits_since: Option<u64>,
     /// The flight that this request leads.
     pub flight: Option<Box<str>>,
     /// The exchange with the application.
@@ -103,6 +108,16 @@ pub struct Work {
 }
 
 impl Work {
+    /// Whether it asks for the resource as anybody would, so that the answer may be of use to others: no body, no part
+    /// of it, no condition that only the application evaluates.
+    pub fn asks_as_anybody(&self) -> bool {
+        &*self.method == "GET"
+            && self.body.done()
+            && self.body_bytes == 0
+            && self.fields.get("range").is_none()
+            && !conditional::for_origin(&self.fields)
+    }
+
     /// A request without a body, of which nothing has been done.
     pub fn new(
         method: &str,
@@ -123,6 +138,7 @@ impl Work {
             resource: None,
             credentials: false,
             alone: false,
+            waits_since: None,
             flight: None,
             exchange: None,
             body: Body::new(Framing::None),
@@ -141,5 +157,10 @@ impl Work {
             admin: false,
             flow: Arc::default(),
         }
+    }
+
+    /// Whether this was read after the request began to wait for it.
+    pub fn waited_for(&self, read: &Representation) -> bool {
+        self.waits_since.is_some_and(|since| read.position.offset > since)
     }
 }
