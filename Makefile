@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PORT ?=
 # More arguments for pytest, as in: make test PYTEST_ARGS="-k tags -x"
 PYTEST_ARGS ?=
+# And for the benchmarks: make bench BENCH_ARGS="--only memory --quick"
+BENCH_ARGS ?=
 
 # More arguments for the benchmarks, as in: make bench BENCH_ARGS="--quick"
 BENCH_ARGS ?=
@@ -43,8 +45,7 @@ demo: setup-build $(BUILT) ## start a node with the departures board on real dat
 	@PORT=$(PORT) tools/demo
 
 test: setup-test $(DEV) ## build and run every test (PYTEST_ARGS="-k name")
-	cargo test --quiet --locked --package freshwire-engine
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@tools/test $(PYTEST_ARGS)
 
 check: setup-build $(DEV) ## format, lint and types
 	cargo fmt --all --check
@@ -55,6 +56,10 @@ check: setup-build $(DEV) ## format, lint and types
 
 bench: setup-test $(BENCH) ## measure, beside peers and the floor (about 15 minutes; BENCH_ARGS="--only memory --rounds 3")
 	$(BIN)/python -m benchmarks.run --json benchmarks/results/latest.json $(BENCH_ARGS)
+
+bench: setup-test $(DEV) ## measure beside other servers and the floor (BENCH_ARGS="--only memory --quick")
+	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev,bench
+	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
@@ -71,11 +76,13 @@ clean: ## remove what was built
 	rm -rf $(VENV) target $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: setup-build setup-test
+.PHONY: setup-build setup-test ready
 setup-build:
 	@tools/setup build
 setup-test:
 	@tools/setup test
+# All that tools/test needs.
+ready: setup-test $(DEV)
 
 $(TOOLS): | setup-build
 	$(PYTHON) -m venv $(VENV)
