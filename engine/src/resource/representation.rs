@@ -9,6 +9,7 @@ use super::position::{Position, Salted};
 use super::tags::{TagHash, uri_tag};
 use crate::app::ResponseHead;
 use crate::http::fields::Fields;
+use crate::http::response::is_framing_field;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -170,23 +171,18 @@ fn kept_fields(fields: &Fields, audience: Sharing) -> Fields {
         .map(|name| name.trim_ascii().to_ascii_lowercase())
         .collect();
     fields.without(|name| {
-        matches!(
-            name,
-            b"connection"
-                | b"keep-alive"
-                | b"proxy-connection"
-                | b"te"
-                | b"trailer"
-                | b"transfer-encoding"
-                | b"upgrade"
-                | b"proxy-authenticate"
-                | b"proxy-authentication-info"
-                | b"content-length"
-                | b"etag"
-                | b"age"
-                | b"cache-groups"
-                | b"fresh-position"
-        ) || (name == b"set-cookie" && audience != Sharing::Private)
+        is_framing_field(name)
+            || matches!(
+                name,
+                b"trailer"
+                    | b"proxy-authenticate"
+                    | b"proxy-authentication-info"
+                    | b"etag"
+                    | b"age"
+                    | b"cache-groups"
+                    | b"fresh-position"
+            )
+            || (name == b"set-cookie" && audience != Sharing::Private)
             || listed.iter().any(|l| l == name)
     })
 }

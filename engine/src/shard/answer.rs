@@ -90,11 +90,11 @@ impl Shard {
             // A WebSocket that the application denies (ASGI's websocket.http.response) is a response like others.
             work.intent = Intent::Once;
             conn.keep_alive = false;
-            return self.pass(key, exchange, head, vec![], None, body, more);
+            return self.pass(key, exchange, *head, vec![], None, body, more);
         }
         if !matches!(&*work.method, "GET" | "HEAD") {
             self.write_invalidates(key, &head);
-            return self.pass(key, exchange, head, vec![], None, body, more);
+            return self.pass(key, exchange, *head, vec![], None, body, more);
         }
         let (credentials, position, once, head_only) =
             (work.credentials, work.position, matches!(work.intent, Intent::Once), &*work.method == "HEAD");
@@ -160,7 +160,7 @@ impl Shard {
         if keeping && let Some(exchange) = self.exchanges.get_mut(exchange) {
             exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
         }
-        self.pass(key, exchange, head, groups, sharing, body, more);
+        self.pass(key, exchange, *head, groups, sharing, body, more);
     }
 
     /// A whole answer to a GET is there: open the watch, or answer with it, and keep it if it may be kept.
@@ -185,7 +185,7 @@ impl Shard {
                 let etag = content_etag(&head.fields, &body);
                 head.fields.push("etag", &*etag);
             }
-            return self.pass(key, exchange, head, groups, Some(sharing), body.into(), false);
+            return self.pass(key, exchange, *head, groups, Some(sharing), body.into(), false);
         }
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let Some(made) = self.make(work, gathering, position) else { return };
@@ -210,13 +210,13 @@ impl Shard {
         &mut self,
         key: Key,
         exchange: Key,
-        head: Box<ResponseHead>,
+        head: ResponseHead,
         groups: Vec<Box<str>>,
         sharing: Option<Sharing>,
         body: Bytes,
         more: bool,
     ) {
-        let ResponseHead { status: code, fields, content_length, .. } = *head;
+        let ResponseHead { status: code, fields, content_length, .. } = head;
         let mut fields = passed_fields(fields, &groups);
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
@@ -274,7 +274,7 @@ impl Shard {
         }
         // They were settled when they were kept back, and will be once more when they are sent.
         entry.flow.buffered.fetch_add(body.len(), SeqCst);
-        self.pass(key, exchange, head, groups, Some(sharing), body, true);
+        self.pass(key, exchange, *head, groups, Some(sharing), body, true);
     }
 
     /// More of a response.

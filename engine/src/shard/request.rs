@@ -1,9 +1,10 @@
 //! Reading requests: from bytes to a [`Work`] and who does it.
+use super::admin::wants_exposition;
 use super::conn::{After, State};
 use super::shared::Role;
-use super::work::{Intent, Sending, Work};
+use super::work::{Intent, Work};
 use super::{Shard, TURN_BYTES};
-use crate::app::{Address, Flow};
+use crate::app::Address;
 use crate::http::body::Body;
 use crate::http::fields::Fields;
 use crate::http::head::{self, Framing, Head, Upgrade};
@@ -15,7 +16,6 @@ use crate::net::sys;
 use crate::resource::key::{ResourceKey, has_credentials};
 use crate::transport::websocket::handshake;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The subprotocol of a watch.
@@ -169,34 +169,13 @@ impl Shard {
             (Some(ip), _) => Address::Ip(SocketAddr::new(ip, forwarded.port.unwrap_or(0))),
             (None, peer) => peer,
         };
+        let scheme = forwarded.scheme.unwrap_or("http");
         let mut work = Box::new(Work {
-            method: head.method.into(),
-            target: path.into(),
             minor: head.minor,
-            scheme: forwarded.scheme.unwrap_or("http"),
-            fields,
-            client,
-            intent: Intent::Once,
-            resource: None,
-            credentials: false,
-            alone: false,
-            flight: None,
-            exchange: None,
             body: Body::new(head.framing),
-            wanted: 0,
             expects_continue: head.expect_continue,
-            body_bytes: 0,
-            gathered: None,
-            awaits_rest: false,
-            started_ms: self.now_ms,
-            sending: Sending::Nothing,
-            status: 0,
-            sent_bytes: 0,
-            owed: 0,
-            cache: "-",
-            position: 0,
             admin: door.role == Role::Admin,
-            flow: Arc::new(Flow::default()),
+            ..Work::new(head.method, &path, scheme, fields, client, self.now_ms)
         });
         let limit = shared.options.max_body_bytes;
         if matches!(head.framing, Framing::Length(length) if length > limit) {
@@ -286,7 +265,7 @@ impl Shard {
     /// Begin the work of a request. False: the connection ends after what was written.
     fn begin(&mut self, key: Key, work: Box<Work>, body: Vec<u8>) -> bool {
         let asks_node = work.admin || work.target.starts_with(&*self.shared.options.prefix);
-        let resource_of_node = self.is_own_resource(&work);
+        let resource_of_node = self.is_own_resource(&work) && !wants_exposition(&work);
         let reads = matches!(&*work.method, "GET" | "HEAD") && work.resource.is_some() && work.body.done();
         let Some(conn) = self.conns.get_mut(key) else { return false };
         (conn.state, conn.work) = (State::Busy, Some(work));

@@ -2,6 +2,7 @@
 use crate::app::Address;
 use crate::http::body::Body;
 use crate::http::fields::Fields;
+use crate::http::head::Framing;
 use crate::net::slab::Key;
 use crate::resource::key::ResourceKey;
 use crate::transport::websocket::handshake::Handshake;
@@ -99,4 +100,46 @@ pub struct Work {
     pub admin: bool,
     /// Shared with the application.
     pub flow: Arc<crate::app::Flow>,
+}
+
+impl Work {
+    /// A request without a body, of which nothing has been done.
+    pub fn new(
+        method: &str,
+        target: &str,
+        scheme: &'static str,
+        fields: Fields,
+        client: Address,
+        started_ms: u64,
+    ) -> Self {
+        Self {
+            method: method.into(),
+            target: target.into(),
+            minor: 1,
+            scheme,
+            fields,
+            client,
+            intent: Intent::Once,
+            resource: None,
+            credentials: false,
+            alone: false,
+            flight: None,
+            exchange: None,
+            body: Body::new(Framing::None),
+            wanted: 0,
+            expects_continue: false,
+            body_bytes: 0,
+            gathered: None,
+            awaits_rest: false,
+            started_ms,
+            sending: Sending::Nothing,
+            status: 0,
+            sent_bytes: 0,
+            owed: 0,
+            cache: "-",
+            position: 0,
+            admin: false,
+            flow: Arc::default(),
+        }
+    }
 }
