@@ -246,15 +246,8 @@ def test_a_flood_of_messages_is_slowed_and_others_are_served(attack: Callable[..
     for n in range(8):
         other.send(frame(TEXT, b"%d" % n))
         assert other.message().payload == b"%d" % n
-    flooder.send(frame(CLOSE))
-    got = 0
-    flooder.socket.settimeout(1)
-    try:
-        while flooder.message().op == TEXT:
-            got += 1
-    except TimeoutError:
-        pass
-    assert got < 400  # generous: what the rate allows is about ten
+    # What the rate allows in this time is a handful.
+    assert flooder.available().count(b"flood") < 100
     assert target.connect().get("/").status == 200
 
 

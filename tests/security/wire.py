@@ -139,6 +139,18 @@ class Peer:
             data, self._had = self._had, b""
             return data
 
+    def available(self) -> bytes:
+        """What has come, without waiting for more."""
+        self.socket.setblocking(False)
+        try:
+            while True:
+                self._more()
+        except BlockingIOError:
+            data, self._had = self._had, b""
+            return data
+        finally:
+            self.socket.settimeout(TIMEOUT_S)
+
     def response(self, method: str = "GET") -> Response:
         """The next response, interim ones left out."""
         while True:

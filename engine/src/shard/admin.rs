@@ -93,7 +93,9 @@ impl Shard {
         if work.expects_continue {
             self.write(key, CONTINUE);
         }
-        self.want(key);
+        // What is left of it is read after this connection's turn, which holds what was read so far.
+        self.again.push(key);
+        self.arm(key);
     }
 
     /// Answer such a request, whose body is there.

@@ -98,6 +98,7 @@ impl Shard {
         }
         let (credentials, position, once, head_only) =
             (work.credentials, work.position, matches!(work.intent, Intent::Once), &*work.method == "HEAD");
+        let for_others = work.asks_as_anybody();
         let (mut decision, groups) = self.judge(&head, credentials);
         let too_large = body.len().max(head.content_length.unwrap_or(0) as usize) > max_bytes;
         let newest = self.shared.resources.newest_change(&self.tags_of(key, &groups));
@@ -106,10 +107,11 @@ impl Shard {
             decision.storable = false;
         }
         let watching = !once && decision.watchable && !too_large;
-        let keeping = once && decision.storable && !head_only && !too_large;
+        let keeping = once && decision.storable && for_others && !too_large;
         if !watching && !keeping {
             self.land_alone(key, once && !matches!(decision.vary, Vary::Any) && !decision.storable);
         }
+        decision.storable &= for_others;
         if !once && !watching {
             if too_large {
                 let detail =

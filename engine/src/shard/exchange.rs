@@ -97,9 +97,7 @@ impl Shard {
         work.position = position;
         let fields = if for_others {
             // What others may get too must not depend on what this client has already.
-            work.fields.without(|name| {
-                matches!(name, b"if-none-match" | b"if-modified-since" | b"if-range" | b"prefer")
-            })
+            work.fields.without(|name| name.starts_with(b"if-") || matches!(name, b"range" | b"prefer"))
         } else {
             work.fields.clone()
         };

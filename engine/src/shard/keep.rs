@@ -46,7 +46,7 @@ impl Shard {
     }
 
     /// Keep a representation for later GETs if it may be, and let the variant's watch know of it in any case: a client
-    /// has it now, under its position.
+    /// has it now, under its position. Nothing of this for an answer that others would not have got.
     pub(super) fn keep(
         &self,
         key: Key,
@@ -56,7 +56,7 @@ impl Shard {
         storable: bool,
     ) {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
-        let Some(resource) = work.resource.clone() else { return };
+        let Some(resource) = work.resource.clone().filter(|_| work.asks_as_anybody()) else { return };
         let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };
         let resources = &self.shared.resources;
         resources.watches.saw(&variant, rep);

@@ -269,6 +269,7 @@ impl Shard {
     fn read_on(&mut self, key: Key) {
         match self.conns.get(key).map(|conn| conn.state) {
             Some(State::Watch | State::Socket) => self.read_frames(key),
+            Some(State::Busy) => self.read_body(key),
             _ => self.read_requests(key),
         }
     }

@@ -266,7 +266,11 @@ impl Shard {
     fn begin(&mut self, key: Key, work: Box<Work>, body: Vec<u8>) -> bool {
         let asks_node = work.admin || work.target.starts_with(&*self.shared.options.prefix);
         let resource_of_node = self.is_own_resource(&work) && !wants_exposition(&work);
-        let reads = matches!(&*work.method, "GET" | "HEAD") && work.resource.is_some() && work.body.done();
+        // With a body it means something else to the application than what the resource's address means to all.
+        let reads = matches!(&*work.method, "GET" | "HEAD")
+            && work.resource.is_some()
+            && work.body.done()
+            && body.is_empty();
         let Some(conn) = self.conns.get_mut(key) else { return false };
         (conn.state, conn.work) = (State::Busy, Some(work));
         if asks_node && !resource_of_node {

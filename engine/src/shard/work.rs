@@ -4,6 +4,7 @@ use crate::http::body::Body;
 use crate::http::fields::Fields;
 use crate::http::head::Framing;
 use crate::net::slab::Key;
+use crate::resource::conditional;
 use crate::resource::key::ResourceKey;
 use crate::transport::websocket::handshake::Handshake;
 use std::sync::Arc;
@@ -103,6 +104,16 @@ pub struct Work {
 }
 
 impl Work {
+    /// Whether it asks for the resource as anybody would, so that the answer may be of use to others: no body, no part
+    /// of it, no condition that only the application evaluates.
+    pub fn asks_as_anybody(&self) -> bool {
+        &*self.method == "GET"
+            && self.body.done()
+            && self.body_bytes == 0
+            && self.fields.get("range").is_none()
+            && !conditional::for_origin(&self.fields)
+    }
+
     /// A request without a body, of which nothing has been done.
     pub fn new(
         method: &str,

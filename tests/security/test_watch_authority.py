@@ -1,0 +1,224 @@
+"""Row 30: a watch lasts as long as the right to read. Each re-read of a private variant carries its own watcher's
+credentials; when the answer becomes 401, 403, 404 or 410 the watch ends with that status, on every transport.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .conftest import Target
+from .wire import Closed, Peer, handshake, request
+
+TRANSPORTS = ["sse", "websocket", "poll"]
+ROLES = {
+    "a stranger": [],
+    "an owner by cookie": ["Cookie: user=owner"],
+    "an owner by token": ["Authorization: Bearer owner"],
+    "a guest by cookie": ["Cookie: user=guest"],
+    "a guest by token": ["Authorization: Bearer guest"],
+}
+ENDS = [401, 403, 404, 410]
+
+
+class App:
+    """A document; what its readers may do is in `answers`, by role. It says `cache-control` as told."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.answers: dict[str, int] = {}
+        self.asked: list[str] = []
+        self.cache_control = b""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        role = next((role for role in ROLES if role_of(headers) == role), "unknown")
+        self.asked.append(role)
+        status = self.answers.get(role, 200)
+        said = [(b"cache-groups", b'"doc"')]
+        if self.cache_control:
+            said.append((b"cache-control", self.cache_control))
+        await send({"type": "http.response.start", "status": status, "headers": said})
+        body = f"{self.version} for {role}" if status == 200 else f"{status} for {role}"
+        await send({"type": "http.response.body", "body": body.encode()})
+
+
+def role_of(headers: dict[str, str]) -> str:
+    wanted = [f"Cookie: {headers['cookie']}"] if "cookie" in headers else []
+    wanted += [f"Authorization: {headers['authorization']}"] if "authorization" in headers else []
+    return next((role for role, lines in ROLES.items() if lines == wanted), "unknown")
+
+
+class Watcher:
+    """A watch over any transport: `next` is a body, or the status that it ended with."""
+
+    def __init__(self, target: Target, transport: str, role: str, path: str = "/doc") -> None:
+        self.peer: Peer = target.connect()
+        self.transport, self.role, self.path = transport, role, path
+        lines = ROLES[role]
+        self.etag = ""
+        if transport == "sse":
+            self.peer.send(request(path, "Accept: text/event-stream", *lines))
+            self.status = self.peer.stream().status
+        elif transport == "websocket":
+            # A browser's: cookies need an origin.
+            self.peer.send(handshake(path, "Origin: http://localhost", *lines, subprotocol="freshwire.v1"))
+            self.status = self.peer.stream().status
+        else:
+            self.status = 200
+
+    def next(self) -> str | int:
+        if self.transport == "sse":
+            event = self.peer.event()
+            if event.type != "gone":
+                return event.data
+            with pytest.raises(Closed):
+                self.peer.event()
+            return int(json.loads(event.data)["status"])
+        if self.transport == "websocket":
+            message = self.peer.message()
+            if message.op != 8:
+                return message.payload.decode()
+            assert self.peer.rest() == b""
+            return message.code - 4000
+        if not self.etag:
+            return self._polled()
+        return self._polled()
+
+    def _polled(self) -> str | int:
+        answer = self.peer.response() if self.waits else self._get()
+        if answer.status != 200:
+            return answer.status
+        self.etag = answer["etag"]
+        self._wait()
+        return answer.body.decode()
+
+    waits = False
+
+    def _get(self) -> Any:
+        self.peer.send(request(self.path, *ROLES[self.role]))
+        return self.peer.response()
+
+    def _wait(self) -> None:
+        """Ask for the next one before it is there."""
+        self.peer.send(request(self.path, f"If-None-Match: {self.etag}", "Prefer: wait=20", *ROLES[self.role]))
+        self.waits = True
+
+
+def settled(target: Target, watchers: int) -> None:
+    while target.stats()["watchers"] < watchers:
+        pass
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("role", ROLES)
+def test_a_watch_ends_when_its_answer_says_so(
+    role: str, transport: str, end: int, attack_all: Callable[..., Target], nodes: dict[str, tuple[App, Target]]
+) -> None:
+    app, target = nodes["private"]
+    with target.one_test():
+        app.answers, app.version = {}, 0
+        watcher = Watcher(target, transport, role)
+        others = {
+            other: Watcher(target, other_transport, other)
+            for other, other_transport in zip(ROLES, TRANSPORTS * 2, strict=False)
+            if other != role
+        }
+        assert watcher.next() == f"0 for {role}"
+        for other, watch in others.items():
+            assert watch.next() == f"0 for {other}"
+        settled(target, len(ROLES))
+        app.answers[role] = end
+        app.version = 1
+        app.asked.clear()
+        target.live.changed("doc")
+        assert watcher.next() == end
+        for other, watch in others.items():
+            assert watch.next() == f"1 for {other}", "nobody else's watch ends"
+        # Each was read with its own watcher's credentials, and once.
+        assert sorted(app.asked)[: len(ROLES)] == sorted(ROLES)
+        assert app.asked.count(role) == 1
+        for opened in (watcher, *others.values()):
+            opened.peer.close()
+    while target.stats()["watchers"]:
+        pass
+
+
+@pytest.fixture(scope="module")
+def nodes(attack_all: Callable[..., Target]) -> dict[str, tuple[App, Target]]:
+    apps = {"private": App(), "public": App()}
+    apps["public"].cache_control = b"public, max-age=60"
+    return {name: (app, attack_all(app)) for name, app in apps.items()}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("role", ROLES)
+def test_who_may_not_read_may_not_watch(
+    role: str, transport: str, status: int, nodes: dict[str, tuple[App, Target]]
+) -> None:
+    app, target = nodes["private"]
+    with target.one_test():
+        app.answers = {role: status}
+        # Another one who may is watching already.
+        other = next(other for other in ROLES if other != role)
+        assert Watcher(target, "sse", other).next() == f"{app.version} for {other}"
+        peer = target.connect()
+        lines = ROLES[role]
+        match transport:
+            case "sse":
+                peer.send(request("/doc", "Accept: text/event-stream", *lines))
+            case "websocket":
+                peer.send(handshake("/doc", "Origin: http://localhost", *lines, subprotocol="freshwire.v1"))
+            case _:
+                peer.send(request("/doc", 'If-None-Match: "x"', "Prefer: wait=20", *lines))
+        answer = peer.response()
+        assert (answer.status, answer.body.decode()) == (status, f"{status} for {role}")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_reread_has_no_credentials_of_anybodys_if_the_resource_is_public(
+    transport: str, nodes: dict[str, tuple[App, Target]]
+) -> None:
+    app, target = nodes["public"]
+    with target.one_test():
+        app.answers, app.version = {}, 0
+        path = f"/doc/{transport}"
+        watchers = [Watcher(target, transport, role, path) for role in ROLES]
+        first = {watcher.next() for watcher in watchers}
+        assert len(first) == 1, "one representation for all"
+        settled(target, len(ROLES))
+        app.asked.clear()
+        app.version += 1
+        target.live.changed("doc")
+        assert {watcher.next() for watcher in watchers} == {"1 for a stranger"}
+        assert app.asked == ["a stranger"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_becomes_private_is_no_longer_shared(transport: str, attack: Callable[..., Target]) -> None:
+    app = App()
+    app.cache_control = b"public, max-age=60"
+    target = attack(app)
+    watchers = {role: Watcher(target, transport, role) for role in ROLES}
+    for watcher in watchers.values():
+        watcher.next()
+    settled(target, len(ROLES))
+    app.cache_control, app.version = b"private", 1
+    target.live.changed("doc")
+    for role, watcher in watchers.items():
+        if transport == "poll":
+            assert watcher.next() in (f"1 for {role}", 304, 503)
+            continue
+        # The stream ends without a status: whoever comes back gets his own.
+        with pytest.raises((Closed, ValueError)):
+            while (got := watcher.next()) in (f"0 for {role}", "0 for a stranger"):
+                pass
+            assert isinstance(got, int), got
+            assert got not in ENDS
+            raise Closed
+        assert Watcher(target, transport, role).next() == f"1 for {role}"
