@@ -9,8 +9,6 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PORT ?=
 # More arguments for pytest, as in: make test PYTEST_ARGS="-k tags -x"
 PYTEST_ARGS ?=
-# And for the benchmarks: make bench BENCH_ARGS="--only memory --quick"
-BENCH_ARGS ?=
 
 # More arguments for the benchmarks, as in: make bench BENCH_ARGS="--quick"
 BENCH_ARGS ?=
@@ -56,10 +54,6 @@ check: setup-build $(DEV) ## format, lint and types
 
 bench: setup-test $(BENCH) ## measure, beside peers and the floor (about 15 minutes; BENCH_ARGS="--only memory --rounds 3")
 	$(BIN)/python -m benchmarks.run --json benchmarks/results/latest.json $(BENCH_ARGS)
-
-bench: setup-test $(DEV) ## measure beside other servers and the floor (BENCH_ARGS="--only memory --quick")
-	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev,bench
-	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)

@@ -7,14 +7,13 @@ import itertools
 import threading
 from collections.abc import AsyncIterator, Callable
 
+from freshwire import Fresh
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
-
-from freshwire import Fresh
 
 
 async def until(condition: Callable[[], bool]) -> None:

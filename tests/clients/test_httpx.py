@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
-
 from freshwire.testing import LiveNode
 
 from .site import Site, until
