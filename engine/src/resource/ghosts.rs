@@ -55,9 +55,10 @@ impl Ghosts {
         self.forget(key).filter(|ghost| ghost.etag == read.etag && !read.weak).map(|ghost| ghost.since)
     }
 
-    /// A client was given this: if it differs, who has the old one is no longer up to date.
+    /// A client was given this: if it differs, or is a refusal, who has the old one is no longer up to date.
     pub fn saw(&mut self, key: &VariantKey, read: &Representation) {
-        if self.by_key.get(key).is_some_and(|ghost| ghost.etag != read.etag) {
+        let refused = !(200..300).contains(&read.status);
+        if self.by_key.get(key).is_some_and(|ghost| refused || ghost.etag != read.etag) {
             self.forget(key);
         }
     }

@@ -32,6 +32,8 @@ pub struct Source {
 pub trait Reader: Send + Sync {
     /// Read this variant now.
     fn read_again(&self, home: u8, topic: TopicId);
+    /// See when this variant's lifetime ends: it is another than it was.
+    fn look(&self, home: u8, topic: TopicId);
     /// The read that this one waited for is over; `alone`: it was of no use.
     fn landed(&self, waiter: Waiter, alone: bool);
 }
@@ -61,8 +63,8 @@ pub enum Outcome {
 /// What the home shard does after a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing, until `expires_at_ms` if that is given.
-    Rest(Option<u64>),
+    /// Nothing, until its lifetime ends.
+    Rest,
     /// Read again now.
     Again,
     /// Read again after a pause: this many reads have failed in a row.
@@ -96,11 +98,19 @@ struct Watch {
     /// When the oldest change that no read has reflected was announced.
     announced: Option<Instant>,
     reading: bool,
+    /// Position of the newest read that began.
+    began_at: u64,
+    /// When its home will see whether its lifetime has ended.
+    look_at_ms: Option<u64>,
     failures: u32,
     watchers: u32,
     /// Who waits for the read under way.
     waiters: Vec<Waiter>,
 }
+
+/// Nobody is told to look later than this, milliseconds: what is to be done is kept until then, also for a watch that has
+/// gone.
+const LONGEST_LOOK_MS: u64 = 60_000;
 
 #[derive(Default)]
 struct State {
@@ -162,10 +172,13 @@ impl Watches {
 
     /// A client was given this representation outside of a watch: whoever watches the variant gets it too, and if it
     /// differs from what a watcher that left may have, that watcher no longer counts as up to date.
-    pub fn saw(&self, key: &VariantKey, read: &Representation) {
+    pub fn saw(&self, key: &VariantKey, read: &Representation, changed: impl FnOnce(&Representation) -> u64) {
         let mut state = self.state();
-        if let Some(&topic) = state.by_key.get(key) {
-            self.absorb(&mut state, topic, read.copy());
+        // What is a refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
+        let topic = state.by_key.get(key).filter(|_| (200..300).contains(&read.status)).copied();
+        if let Some(topic) = topic {
+            self.absorb(&mut state, topic, read.copy(), changed);
+            self.see_to(&mut state, topic);
         } else {
             state.ghosts.saw(key, read);
         }
@@ -221,13 +234,10 @@ impl Watches {
     ) -> Option<Opened> {
         let mut state = self.state();
         if let Some(&topic) = state.by_key.get(key) {
-            self.absorb(&mut state, topic, read);
+            self.absorb(&mut state, topic, read, changed);
+            self.see_to(&mut state, topic);
             let watch = state.watches.get_mut(&topic)?;
             watch.watchers += 1;
-            watch.needed = watch.needed.max(changed(&watch.current));
-            if watch.needed > watch.read_at && !watch.reading {
-                self.reader.read_again(watch.home, topic);
-            }
             let version = self.hub.join(topic, shard as usize);
             return Some(Opened { topic, version, current: watch.current.clone(), created: false });
         }
@@ -248,6 +258,8 @@ impl Watches {
             current: current.clone(),
             announced: None,
             reading: false,
+            began_at: 0,
+            look_at_ms: None,
             failures: 0,
             watchers: 1,
             waiters: vec![],
@@ -302,44 +314,68 @@ impl Watches {
         }
     }
 
-    /// Whether a watched variant's lifetime has ended.
-    pub fn is_expired(&self, topic: TopicId, now_ms: u64) -> bool {
-        let state = self.state();
-        let expires = state.watches.get(&topic).and_then(|watch| watch.current.expires_at_ms);
-        expires.is_some_and(|at| at <= now_ms)
+    /// When the home shard must see whether a variant's lifetime has ended, unless it will do so before.
+    pub fn next_look(&self, topic: TopicId, now_ms: u64) -> Option<u64> {
+        let mut state = self.state();
+        let watch = state.watches.get_mut(&topic)?;
+        let at = watch.current.expires_at_ms?.min(now_ms + LONGEST_LOOK_MS);
+        if watch.look_at_ms.is_some_and(|before| before <= at) {
+            return None;
+        }
+        watch.look_at_ms = Some(at);
+        Some(at)
     }
 
-    /// The home shard begins a read: how. `None`: one is under way, or the watch has gone.
-    pub fn begin_read(&self, topic: TopicId) -> Option<Arc<Source>> {
+    /// The home shard looks, as [`Watches::next_look`] told it to: whether the lifetime has ended. `None`: there is no
+    /// need to look any more.
+    pub fn look(&self, topic: TopicId, at_ms: u64, now_ms: u64) -> Option<bool> {
+        let mut state = self.state();
+        let watch = state.watches.get_mut(&topic)?;
+        if watch.look_at_ms != Some(at_ms) {
+            return None;
+        }
+        watch.look_at_ms = None;
+        Some(watch.current.expires_at_ms.is_some_and(|at| at <= now_ms))
+    }
+
+    /// The home shard begins a read: how, and at the position that it takes. `None`: one is under way, or the watch has
+    /// gone.
+    pub fn begin_read(&self, topic: TopicId, position: impl FnOnce() -> u64) -> Option<(Arc<Source>, u64)> {
         let mut state = self.state();
         let watch = state.watches.get_mut(&topic)?;
         if std::mem::replace(&mut watch.reading, true) {
             return None;
         }
-        Some(watch.source.clone())
+        watch.began_at = position();
+        Some((watch.source.clone(), watch.began_at))
     }
 
-    /// A read that began at `position` has ended: tell the watchers if the representation differs, and say what is next.
-    pub fn end_read(&self, topic: TopicId, outcome: Outcome) -> Next {
+    /// A read has ended: tell the watchers if the representation differs, and say what is next.
+    pub fn end_read(
+        &self,
+        topic: TopicId,
+        outcome: Outcome,
+        changed: impl FnOnce(&Representation) -> u64,
+    ) -> Next {
         let mut state = self.state();
         let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
         watch.reading = false;
         let alone = matches!(outcome, Outcome::Failed);
         watch.waiters.drain(..).for_each(|waiter| self.reader.landed(waiter, alone));
         let (payload, announced) = match outcome {
+            // What a client was answered since is newer.
+            Outcome::Gone(..) | Outcome::Reset if watch.began_at < watch.read_at => {
+                return Next::Again;
+            }
             Outcome::Failed => {
                 watch.failures = watch.failures.saturating_add(1);
                 return Next::Pause(watch.failures);
             }
             Outcome::Read(read) => {
                 watch.failures = 0;
-                self.absorb(&mut state, topic, *read);
+                self.absorb(&mut state, topic, *read, changed);
                 let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
-                return if watch.needed > watch.read_at {
-                    Next::Again
-                } else {
-                    Next::Rest(watch.current.expires_at_ms)
-                };
+                return if watch.needed > watch.read_at { Next::Again } else { Next::Rest };
             }
             Outcome::Gone(status, detail) => (self.notices.gone(status, &detail), watch.announced),
             Outcome::Reset => (self.notices.reset(), watch.announced),
@@ -351,7 +387,14 @@ impl Watches {
     }
 
     /// Take a newer read of a watched variant: what differs is published, what does not only moves the position.
-    fn absorb(&self, state: &mut State, topic: TopicId, mut read: Representation) {
+    /// `changed` gives the newest change of its tags: it may have tags that nobody looked out for while it was read.
+    fn absorb(
+        &self,
+        state: &mut State,
+        topic: TopicId,
+        mut read: Representation,
+        changed: impl FnOnce(&Representation) -> u64,
+    ) {
         let Some(watch) = state.watches.get_mut(&topic) else { return };
         if read.position.offset <= watch.read_at {
             return;
@@ -366,9 +409,23 @@ impl Watches {
         let current = watch.current.clone();
         if before.tags != current.tags {
             self.index(&mut state.by_tag, topic, &before.tags, &current.tags);
+            watch.needed = watch.needed.max(changed(&current));
         }
         if !same {
             self.hub.publish(topic, false, announced, self.notices.representation(current));
+        }
+    }
+
+    /// A watch has a representation that was not read for it: have it read again if it needs it, at the end of its
+    /// lifetime at last.
+    fn see_to(&self, state: &mut State, topic: TopicId) {
+        let Some(watch) = state.watches.get_mut(&topic).filter(|watch| !watch.reading) else { return };
+        if watch.needed > watch.read_at {
+            self.reader.read_again(watch.home, topic);
+        } else if let Some(at) = watch.current.expires_at_ms
+            && watch.look_at_ms.is_none_or(|before| before > at)
+        {
+            self.reader.look(watch.home, topic);
         }
     }
 

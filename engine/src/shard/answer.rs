@@ -175,7 +175,8 @@ impl Shard {
         let names = if let Vary::Names(names) = &vary { names.clone() } else { vec![] };
         let audience = gathering.decision.audience_of(&work.fields);
         let sharing = gathering.decision.audience;
-        let etagged = gets_etag(&gathering.head);
+        // An answer to HEAD need not say anything of the content: no validator is made from it.
+        let etagged = &*work.method != "HEAD" && gets_etag(&gathering.head);
         // Without a watch to tell and a condition to check, a representation is of no use.
         let compared =
             work.fields.get("if-none-match").is_some() || work.fields.get("if-modified-since").is_some();

@@ -17,8 +17,8 @@ const LINGER_S: f64 = 2.0;
 /// Something due that is not a connection's own deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
-    /// A watched representation's lifetime ends.
-    Expire(TopicId),
+    /// A watched representation's lifetime ends, or is to be looked at: at that time, milliseconds.
+    Expire(TopicId, u64),
     /// A re-read that failed is tried again.
     Retry(TopicId),
     /// A re-read has taken too long.
@@ -112,9 +112,11 @@ impl Shard {
 
     fn happen(&mut self, due: Due) {
         match due {
-            Due::Expire(topic) => {
-                if self.shared.resources.watches.is_expired(topic, self.now_ms) {
-                    self.read_again(topic);
+            Due::Expire(topic, at_ms) => {
+                match self.shared.resources.watches.look(topic, at_ms, self.now_ms) {
+                    Some(true) => self.read_again(topic),
+                    Some(false) => self.rest(topic),
+                    None => {}
                 }
             }
             Due::Retry(topic) => self.read_again(topic),

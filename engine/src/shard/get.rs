@@ -1,6 +1,7 @@
 //! GETs of resources: from memory if what is there is fresh, else through the application, once for all who ask.
 use super::Shard;
 use super::exchange::Gathering;
+use super::keep::late_fill;
 use super::work::{Intent, Sending, Work};
 use crate::http::fields::Fields;
 use crate::http::lists::cache_control;
@@ -31,12 +32,15 @@ impl Shard {
         }
         let kept = resources.cache.lookup(&resource, &work.fields, work.credentials);
         if let Some(kept) = &kept
-            && resources.is_fresh(kept, self.now_ms)
+            && (resources.is_fresh(kept, self.now_ms) || work.waited_for(kept))
             && (once || is_explicitly_shared(kept) || !work.credentials)
         {
             shared.metrics.hits.fetch_add(1, Relaxed);
             if once {
-                return self.serve(key, kept, CacheStatus::Hit);
+                let collapsed = work.waits_since.is_some() && !resources.is_fresh(kept, self.now_ms);
+                let status =
+                    if collapsed { CacheStatus::Collapsed(Forward::Stale) } else { CacheStatus::Hit };
+                return self.serve(key, kept, status);
             }
             let vary = resources.cache.vary(&resource).unwrap_or_default();
             let audience = if is_explicitly_shared(kept) { Audience::Public } else { Audience::Anonymous };
@@ -65,8 +69,17 @@ impl Shard {
         if resources.flights.board(&flight, (self.id, key.pack())) {
             self.call(key, vec![], Some(flight.into()));
         } else {
-            self.arm(key);
+            self.wait(key);
         }
+    }
+
+    /// Wait for somebody else's read.
+    fn wait(&mut self, key: Key) {
+        let head = self.shared.resources.log.head();
+        if let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) {
+            work.waits_since.get_or_insert(head);
+        }
+        self.arm(key);
     }
 
     /// Try to join a watch that exists, or to wait for the read of it that is under way. A private one is always opened
@@ -81,13 +94,15 @@ impl Shard {
         for audience in audiences.into_iter().flatten() {
             let selectors = Selectors::of(&work.fields, &vary);
             let variant = VariantKey { resource: resource.clone(), audience, selectors };
-            let fresh = |current: &Representation| resources.is_fresh(current, self.now_ms);
+            let fresh = |current: &Representation| {
+                resources.is_fresh(current, self.now_ms) || work.waited_for(current)
+            };
             if !once && let Some(opened) = resources.watches.join(self.id, &variant, fresh) {
                 self.greet(key, opened);
                 return true;
             }
             if resources.watches.await_read(&variant, (self.id, key.pack()), once) {
-                self.arm(key);
+                self.wait(key);
                 return true;
             }
         }
@@ -169,7 +184,10 @@ impl Shard {
             Outcome::NotModified => (304, annotate::not_modified(rep), None),
             Outcome::Full => (rep.status, annotate::fields(rep), Some(rep.body.len() as u64)),
         };
-        if status == CacheStatus::Hit {
+        if matches!(status, CacheStatus::Collapsed(_)) {
+            late_fill(&mut fields);
+        }
+        if matches!(status, CacheStatus::Hit | CacheStatus::Collapsed(_)) {
             annotate::age(&mut fields, rep, now_ms);
         }
         annotate::cache_status(&mut fields, status);
@@ -229,7 +247,7 @@ impl Shard {
     fn greet(&mut self, key: Key, opened: Opened) {
         if opened.created {
             self.shared.metrics.watched.fetch_add(1, Relaxed);
-            self.rest(opened.topic, opened.current.expires_at_ms);
+            self.rest(opened.topic);
         }
         self.admit_watcher(key, opened);
     }

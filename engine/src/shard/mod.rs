@@ -203,6 +203,7 @@ impl Shard {
             Command::Answer(id, answer) => self.answer(id, answer),
             Command::Landed(key, alone) => self.landed(Key::unpack(key), alone),
             Command::ReadAgain(topic) => self.read_again(topic),
+            Command::Look(topic) => self.rest(topic),
             Command::Drain(over_ms) => self.drain(over_ms),
             Command::Stop => self.stopped = true,
         }

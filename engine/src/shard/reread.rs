@@ -9,6 +9,7 @@ use crate::hub::TopicId;
 use crate::net::slab::Key;
 use crate::net::wheel::{TICK_MS, ticks};
 use crate::resource::key::{Audience, Selectors, Vary};
+use crate::resource::representation::Representation;
 use crate::resource::token::expires_unix_s;
 use crate::resource::watches::{Next, Outcome, Source};
 use bytes::Bytes;
@@ -26,8 +27,8 @@ impl Shard {
         if !self.may_read() {
             return self.reads_waiting.push_back(Waiting::Variant(topic));
         }
-        let Some(source) = shared.resources.watches.begin_read(topic) else { return };
-        let position = shared.resources.log.advance();
+        let advance = || shared.resources.log.advance();
+        let Some((source, position)) = shared.resources.watches.begin_read(topic, advance) else { return };
         shared.metrics.rereads.fetch_add(1, Relaxed);
         let Some((variant, _)) = shared.resources.watches.current(topic) else { return };
         let door = &shared.doors[source.listener as usize];
@@ -180,10 +181,11 @@ impl Shard {
         let shared = self.shared.clone();
         let private = matches!(outcome, Outcome::Gone(..) | Outcome::Reset);
         let before = shared.resources.watches.current(topic);
-        match shared.resources.watches.end_read(topic, outcome) {
-            Next::Rest(expires_at_ms) => {
+        let changed = |rep: &Representation| shared.resources.newest_change(&rep.tags);
+        match shared.resources.watches.end_read(topic, outcome, changed) {
+            Next::Rest => {
                 self.keep_watched(topic);
-                self.rest(topic, expires_at_ms);
+                self.rest(topic);
             }
             Next::Again => {
                 self.keep_watched(topic);
@@ -218,10 +220,10 @@ impl Shard {
     }
 
     /// Nothing to do for a watch until its representation's lifetime ends.
-    pub(super) fn rest(&mut self, topic: TopicId, expires_at_ms: Option<u64>) {
-        if let Some(at) = expires_at_ms {
+    pub(super) fn rest(&mut self, topic: TopicId) {
+        if let Some(at) = self.shared.resources.watches.next_look(topic, self.now_ms) {
             let due = self.wheel.now() + (at.saturating_sub(self.now_ms) / TICK_MS).max(1) as u32 + 1;
-            self.due.push(Reverse((due, Due::Expire(topic))));
+            self.due.push(Reverse((due, Due::Expire(topic, at))));
         }
     }
 

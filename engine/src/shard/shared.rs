@@ -30,6 +30,8 @@ pub enum Command {
     Landed(u64, bool),
     /// Read a watched variant again.
     ReadAgain(TopicId),
+    /// See when a watched variant's lifetime ends.
+    Look(TopicId),
     /// End what there is, over so many milliseconds.
     Drain(u64),
     /// End now.
@@ -88,6 +90,9 @@ impl Answers for Inboxes {
 impl Reader for Inboxes {
     fn read_again(&self, home: u8, topic: TopicId) {
         self.0[home as usize].push(Command::ReadAgain(topic));
+    }
+    fn look(&self, home: u8, topic: TopicId) {
+        self.0[home as usize].push(Command::Look(topic));
     }
     fn landed(&self, (shard, waiter): Waiter, alone: bool) {
         self.0[shard as usize].push(Command::Landed(waiter, alone));

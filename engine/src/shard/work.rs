@@ -6,6 +6,7 @@ use crate::http::head::Framing;
 use crate::net::slab::Key;
 use crate::resource::conditional;
 use crate::resource::key::ResourceKey;
+use crate::resource::representation::Representation;
 use crate::transport::websocket::handshake::Handshake;
 use std::sync::Arc;
 
@@ -67,6 +68,9 @@ pub struct Work {
     pub credentials: bool,
     /// The application is to be asked for this request alone.
     pub alone: bool,
+    /// It waits for a read of somebody else's, since this position: what was read after it is as fresh as its own would
+    /// be.
+    pub waits_since: Option<u64>,
     /// The flight that this request leads.
     pub flight: Option<Box<str>>,
     /// The exchange with the application.
@@ -134,6 +138,7 @@ impl Work {
             resource: None,
             credentials: false,
             alone: false,
+            waits_since: None,
             flight: None,
             exchange: None,
             body: Body::new(Framing::None),
@@ -152,5 +157,10 @@ impl Work {
             admin: false,
             flow: Arc::default(),
         }
+    }
+
+    /// Whether this was read after the request began to wait for it.
+    pub fn waited_for(&self, read: &Representation) -> bool {
+        self.waits_since.is_some_and(|since| read.position.offset > since)
     }
 }
