@@ -1,5 +1,5 @@
-"""Rows 28 and 33: changes and figures are for who may open the node's Unix socket, and for nobody over TCP; what is said
-there is held to limits too.
+"""Rows 28 and 33: changes and figures are for who may open the node's Unix socket, and for nobody over TCP; what
+is said there is held to limits too.
 """
 
 import json

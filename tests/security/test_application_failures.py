@@ -1,5 +1,5 @@
-"""Row 35: an application that hangs, raises, exits or sends nonsense costs its own request; the node, its other requests
-and its watchers go on, and what they watch catches up.
+"""Row 35: an application that hangs, raises, exits or sends nonsense costs its own request; the node, its other
+requests and its watchers go on, and what they watch catches up.
 """
 
 import time

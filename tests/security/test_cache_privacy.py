@@ -202,7 +202,7 @@ def own(target: str, lines: list[str]) -> str:
     request: dict[str, str] = {}
     for line in lines:
         name, value = line.lower().split(":")[0], line.split(": ", 1)[1]
-        request[name] = value if name not in request else value
+        request[name] = value
     return f"{target} {who(request)}"
 
 
