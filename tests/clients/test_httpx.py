@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 from freshwire.testing import LiveNode
+from tests.waiting import until
 
-from .site import Site, until
+from .site import Site
 
 
 @pytest.fixture

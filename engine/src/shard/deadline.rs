@@ -13,6 +13,8 @@ use std::cmp::Reverse;
 
 /// How long a peer may take to read our last words.
 const LINGER_S: f64 = 2.0;
+/// What a drain leaves at least between the last push session's end and everything's, milliseconds.
+const LAST_WORDS_MS: u64 = 1000;
 
 /// Something due that is not a connection's own deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,6 +227,7 @@ impl Shard {
         self.unlisten();
         self.listeners.clear();
         let now = self.wheel.now();
+        let spread_ms = over_ms * 9 / 10;
         let keys: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
         for key in keys {
             match self.conns.get(key).map(|conn| conn.state) {
@@ -234,13 +237,14 @@ impl Shard {
                     self.close(key);
                 }
                 Some(State::Sse | State::Watch | State::Poll | State::Socket) => {
-                    let wait = self.jitter(over_ms * 9 / 10 / TICK_MS + 1) as u32;
+                    let wait = self.jitter(spread_ms / TICK_MS + 1) as u32;
                     self.due.push(Reverse((now + wait, Due::End(key))));
                 }
                 _ => {}
             }
         }
-        self.due.push(Reverse((now + (over_ms / TICK_MS) as u32 + 4, Due::HardEnd)));
+        let over_ms = over_ms.max(spread_ms + LAST_WORDS_MS);
+        self.due.push(Reverse((now + over_ms.div_ceil(TICK_MS) as u32, Due::HardEnd)));
         if self.conns.is_empty() {
             self.stopped = true;
         }

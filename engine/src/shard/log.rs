@@ -1,4 +1,5 @@
-//! The access log: one line a finished request (a watch is logged when it opens), with position and cache status.
+//! The access log: one line a request when it has ended (a watch and a WebSocket when they open), with position and
+//! cache status; `-` for the status of one that ended without an answer.
 //!
 //! `client "GET /x HTTP/1.1" status bytes milliseconds position cache`. Control bytes are escaped; what looks like a
 //! secret in a query is redacted (security rows 26 and 31).
@@ -26,7 +27,8 @@ impl Shard {
         };
         let took_ms = self.now_ms.saturating_sub(work.started_ms);
         let position = self.shared.resources.position(work.position);
-        let Work { method, minor, status, sent_bytes, cache, .. } = work;
+        let status = if work.status == 0 { "-".into() } else { work.status.to_string() };
+        let Work { method, minor, sent_bytes, cache, .. } = work;
         format!(
             "{client} \"{} {} HTTP/1.{minor}\" {status} {sent_bytes} {took_ms}ms {position} {cache}\n",
             method.escape_default(),

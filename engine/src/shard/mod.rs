@@ -392,6 +392,10 @@ impl Shard {
     fn leave(&mut self, key: Key) {
         self.unsubscribe(key);
         let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.state == State::Busy {
+            self.log(key);
+        }
+        let Some(conn) = self.conns.get_mut(key) else { return };
         if let Some(work) = conn.work.take() {
             self.abandon(*work);
         }

@@ -105,7 +105,16 @@ impl Shard {
         if first {
             self.first_message(key);
         }
+        self.close_if_left(key);
         self.arm(key);
+    }
+
+    /// A watcher that ended its side before it was let in has gone: nothing more will be heard of it.
+    pub(super) fn close_if_left(&mut self, key: Key) {
+        let Some(conn) = self.conns.get(key) else { return };
+        if conn.half_closed && matches!(conn.state, State::Sse | State::Poll) {
+            self.close(key);
+        }
     }
 
     /// Append the newest message of what a new watcher subscribes to.

@@ -131,6 +131,10 @@ impl Shard {
             State::Idle if more && !conn.blocked => self.again.push(key),
             State::Watch | State::Socket if conn.input.is_some() => self.read_frames(key),
             State::Busy if conn.half_closed => self.client_left(key),
+            State::Sse | State::Poll => {
+                self.close_if_left(key);
+                self.arm(key);
+            }
             _ => self.arm(key),
         }
     }
