@@ -104,7 +104,9 @@ class Watcher:
 
     def _wait(self) -> None:
         """Ask for the next one before it is there."""
-        self.peer.send(request(self.path, f"If-None-Match: {self.etag}", "Prefer: wait=20", *ROLES[self.role]))
+        self.peer.send(
+            request(self.path, f"If-None-Match: {self.etag}", "Prefer: wait=20", *ROLES[self.role])
+        )
         self.waits = True
 
 
@@ -117,7 +119,11 @@ def settled(target: Target, watchers: int) -> None:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("role", ROLES)
 def test_a_watch_ends_when_its_answer_says_so(
-    role: str, transport: str, end: int, attack_all: Callable[..., Target], nodes: dict[str, tuple[App, Target]]
+    role: str,
+    transport: str,
+    end: int,
+    attack_all: Callable[..., Target],
+    nodes: dict[str, tuple[App, Target]],
 ) -> None:
     app, target = nodes["private"]
     with target.one_test():
