@@ -6,14 +6,13 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 
+from freshwire import Fresh
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
-
-from freshwire import Fresh
 
 
 class Site:

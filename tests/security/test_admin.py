@@ -1,5 +1,5 @@
-"""Rows 28 and 33: changes and figures are for who may open the node's Unix socket, and for nobody over TCP; what is said
-there is held to limits too.
+"""Rows 28 and 33: changes and figures are for who may open the node's Unix socket, and for nobody over TCP; what
+is said there is held to limits too.
 """
 
 import json
@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from freshwire.asgi.server import Listener, Server
 
 from .conftest import Target, TargetProcess
 from .wire import Peer, Response, handshake, request
 
-SOURCE = '''
+SOURCE = """
 async def app(scope, receive, send):
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-groups", b'"t"')]})
         await send({"type": "http.response.body", "body": b"the application"})
-'''
+"""
 namespace: dict[str, Any] = {}
 exec(SOURCE, namespace)
 app = namespace["app"]
@@ -46,7 +45,9 @@ def post(peer: Peer, target: str, body: bytes) -> Response:
     return peer.response("POST")
 
 
-def test_the_socket_is_for_its_user_alone(attack_process: Callable[..., TargetProcess], tmp_path: Path) -> None:
+def test_the_socket_is_for_its_user_alone(
+    attack_process: Callable[..., TargetProcess], tmp_path: Path
+) -> None:
     attack_process(SOURCE)
     mode = (tmp_path / "admin.sock").stat().st_mode
     assert stat.S_ISSOCK(mode)
@@ -77,7 +78,17 @@ def test_the_default_socket_is_in_a_directory_of_its_user_alone(tmp_path: Path) 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "localhost:0", ":0"])
 def test_no_admin_listener_opens_on_tcp(address: str, tmp_path: Path) -> None:
     (tmp_path / "attacked.py").write_text(SOURCE)
-    command = [sys.executable, "-m", "freshwire", "serve", "attacked:app", "--port", "0", "--admin-socket", address]
+    command = [
+        sys.executable,
+        "-m",
+        "freshwire",
+        "serve",
+        "attacked:app",
+        "--port",
+        "0",
+        "--admin-socket",
+        address,
+    ]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 2
     assert "TCP" in ran.stderr
@@ -108,7 +119,9 @@ def test_the_engine_itself_refuses_an_admin_listener_on_tcp() -> None:
         Server(app, {}, [Listener(listening, "admin")])
 
 
-@pytest.mark.parametrize("path", ["/stats", "/metrics", "/position", "/changes", "/.fresh/changes", "/.fresh/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/stats", "/metrics", "/position", "/changes", "/.fresh/changes", "/.fresh/metrics"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_is_the_operators_is_not_on_the_public_listener(method: str, path: str, target: Target) -> None:
     before = target.stats()["changes"]
@@ -125,7 +138,9 @@ def test_what_is_the_operators_is_not_on_the_public_listener(method: str, path: 
     assert target.stats()["changes"] - before == named_by_the_request
 
 
-@pytest.mark.parametrize("spelling", ["/.fresh/stats", "/%2efresh/stats", "/x/../.fresh/stats", "/./.fresh/stats"])
+@pytest.mark.parametrize(
+    "spelling", ["/.fresh/stats", "/%2efresh/stats", "/x/../.fresh/stats", "/./.fresh/stats"]
+)
 def test_figures_are_public_only_if_that_was_said(
     spelling: str, target: Target, attack: Callable[..., Target]
 ) -> None:
@@ -140,7 +155,9 @@ def test_public_figures_are_only_figures(attack: Callable[..., Target]) -> None:
     assert post(target.connect(), "/.fresh/stats", b'{"tags": ["t"]}').status in (404, 405)
 
 
-@pytest.mark.parametrize("line", ["Cache-Group-Invalidation: \"t\"", "Cache-Groups: \"t\"", "Fresh-Tags: t", "X-Tags: t"])
+@pytest.mark.parametrize(
+    "line", ['Cache-Group-Invalidation: "t"', 'Cache-Groups: "t"', "Fresh-Tags: t", "X-Tags: t"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_client_names_no_tag(method: str, line: str, target: Target) -> None:
     watcher = target.connect()
@@ -162,7 +179,12 @@ def test_the_application_is_not_on_the_admin_listener(target: Target) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("DELETE", "/changes", 405), ("GET", "/changes", 405), ("POST", "/stats", 405), ("HEAD", "/metrics", 405)],
+    [
+        ("DELETE", "/changes", 405),
+        ("GET", "/changes", 405),
+        ("POST", "/stats", 405),
+        ("HEAD", "/metrics", 405),
+    ],
 )
 def test_a_wrong_method_does_nothing(method: str, path: str, status: int, target: Target) -> None:
     before = target.stats()["changes"]

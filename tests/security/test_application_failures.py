@@ -1,5 +1,5 @@
-"""Row 35: an application that hangs, raises, exits or sends nonsense costs its own request; the node, its other requests
-and its watchers go on, and what they watch catches up.
+"""Row 35: an application that hangs, raises, exits or sends nonsense costs its own request; the node, its other
+requests and its watchers go on, and what they watch catches up.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from .conftest import Target, TargetProcess, eventually
 from .wire import CLOSE, TEXT, Closed, Peer, frame, handshake, request
 
-SOURCE = '''
+SOURCE = """
 import asyncio
 
 version = 0
@@ -102,17 +102,30 @@ async def fail(kind, send, receive):
         case "error":
             await send({**start, "status": 503})
             await send({"type": "http.response.body", "body": b"later"})
-'''
+"""
 
 RAISING = ["raises", "exits", "cancels", "base", "group", "recurses", "returns"]
-NONSENSE = ["no-dict", "no-type", "other-type", "body-first", "starts-twice", "status", "huge-status", "headers"]
+NONSENSE = [
+    "no-dict",
+    "no-type",
+    "other-type",
+    "body-first",
+    "starts-twice",
+    "status",
+    "huge-status",
+    "headers",
+]
 NONSENSE += ["header-of-three", "text-body", "websocket-message"]
 
 
 @pytest.fixture
 def target(attack_process: Callable[..., TargetProcess]) -> TargetProcess:
     return attack_process(
-        SOURCE, app_timeout_s=1, reread_backoff_s=0.05, reread_backoff_max_s=0.1, max_connections_per_address=0
+        SOURCE,
+        app_timeout_s=1,
+        reread_backoff_s=0.05,
+        reread_backoff_max_s=0.1,
+        max_connections_per_address=0,
     )
 
 
@@ -143,7 +156,10 @@ def test_a_request_that_fails_is_the_only_one(target: TargetProcess) -> None:
         assert answer.status == 500, kind
         assert answer.problem == "the application failed"
         assert good.response().body == b"fine", kind
-        assert target.connect().get("/change", "Content-Length: 0", method="POST", host="localhost").status == 200
+        assert (
+            target.connect().get("/change", "Content-Length: 0", method="POST", host="localhost").status
+            == 200
+        )
         for watcher in watchers:
             assert next_of(*watcher) == str(number), kind
         bad.close()
@@ -192,8 +208,12 @@ def test_a_websocket_whose_application_fails_ends_alone(path: str, target: Targe
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket"])
-@pytest.mark.parametrize("kind", ["raises", "exits", "returns", "error", "raises-after-head", "no-dict", "hangs"])
-def test_watchers_stay_while_rereads_fail_and_catch_up(kind: str, transport: str, target: TargetProcess) -> None:
+@pytest.mark.parametrize(
+    "kind", ["raises", "exits", "returns", "error", "raises-after-head", "no-dict", "hangs"]
+)
+def test_watchers_stay_while_rereads_fail_and_catch_up(
+    kind: str, transport: str, target: TargetProcess
+) -> None:
     watcher = watching(target, transport)
     assert next_of(watcher, transport) == "0"
     operator = target.connect()
@@ -211,7 +231,9 @@ def test_watchers_stay_while_rereads_fail_and_catch_up(kind: str, transport: str
     assert target.process.poll() is None
 
 
-def test_a_client_that_leaves_while_the_application_hangs_frees_its_place(attack: Callable[..., Target]) -> None:
+def test_a_client_that_leaves_while_the_application_hangs_frees_its_place(
+    attack: Callable[..., Target],
+) -> None:
     left = []
 
     async def waits(scope: Any, receive: Any, send: Any) -> None:

@@ -201,7 +201,7 @@ def own(target: str, lines: list[str]) -> str:
     request: dict[str, str] = {}
     for line in lines:
         name, value = line.lower().split(":")[0], line.split(": ", 1)[1]
-        request[name] = value if name not in request else value
+        request[name] = value
     return f"{target} {who(request)}"
 
 
@@ -214,6 +214,8 @@ steps = st.lists(
     min_size=2,
     max_size=14,
 )
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_nobody_is_ever_shown_anothers_bytes(steps: list[tuple[str, str, str]], target: Target) -> None:
@@ -243,7 +245,9 @@ def test_nobody_is_ever_shown_anothers_bytes(steps: list[tuple[str, str, str]], 
         if kind == "poll":
             lines += ['If-None-Match: "none of them"', "Prefer: wait=1"]
         elif kind == "others etag" and policy != "etag":
-            lines += [f"If-None-Match: {etag}" for other, etag in etags.items() if other != f"{policy} {user}"][:1]
+            lines += [
+                f"If-None-Match: {etag}" for other, etag in etags.items() if other != f"{policy} {user}"
+            ][:1]
         elif kind == "same etag":
             lines += [f"If-None-Match: {etags[f'{policy} {user}']}"] if f"{policy} {user}" in etags else []
         answer = through.get(path, *lines, method="HEAD" if kind == "head" else "GET")
@@ -305,7 +309,9 @@ def test_a_path_dressed_up_as_something_public_shows_nobody_anything(path: str, 
 
 def test_escapes_that_a_router_reads_differently_are_another_resource(app: App, target: Target) -> None:
     peer = target.connect()
-    bodies = [peer.get(path).body for path in ("/a/b", "/a%2fb", "/a%5cb", "/a%00b", "/a;b", "/a%3bb", "/a//b")]
+    bodies = [
+        peer.get(path).body for path in ("/a/b", "/a%2fb", "/a%5cb", "/a%00b", "/a;b", "/a%3bb", "/a//b")
+    ]
     assert len(set(bodies)) == len(bodies) == len(app.asked)
 
 

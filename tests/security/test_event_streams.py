@@ -65,7 +65,20 @@ breaking_out = st.lists(
     st.one_of(
         st.text(max_size=20),
         st.sampled_from(
-            ["\r", "\n", "\r\n", "\0", ":", " ", "data:", "data", "event: gone", "id: 1", "retry: 1", "\ufeff"]
+            [
+                "\r",
+                "\n",
+                "\r\n",
+                "\0",
+                ":",
+                " ",
+                "data:",
+                "data",
+                "event: gone",
+                "id: 1",
+                "retry: 1",
+                "\ufeff",
+            ]
             + ["\x85", "\u2028", "\u2029", "\n\n", "0\r\n\r\n", "\r\n0\r\n\r\n", "\nevent: gone\ndata: x\n\n"]
         ),
     ),
@@ -135,7 +148,9 @@ def test_an_id_opens_nothing(target: Target) -> None:
 def test_an_id_of_another_variant_is_not_taken_for_this_ones(target: Target) -> None:
     german = watch(target, "/varies", "Accept-Language: de").event()
     assert german.data == "in de"
-    assert watch(target, "/varies", "Accept-Language: en", f"Last-Event-ID: {german.id}").event().data == "in en"
+    assert (
+        watch(target, "/varies", "Accept-Language: en", f"Last-Event-ID: {german.id}").event().data == "in en"
+    )
 
 
 def test_an_id_of_another_resource_does_not_hide_this_one(target: Target) -> None:
@@ -145,7 +160,17 @@ def test_an_id_of_another_resource_does_not_hide_this_one(target: Target) -> Non
     assert watch(target, "/one", AS + "ann", f"Last-Event-ID: {mine.id}").event().data == "here"
 
 
-UNKNOWN = ["1", "x", "zzzzzzzz-1", "00000000-1", "00000000-18446744073709551615", "-", "<script>", "é", "x" * 5000]
+UNKNOWN = [
+    "1",
+    "x",
+    "zzzzzzzz-1",
+    "00000000-1",
+    "00000000-18446744073709551615",
+    "-",
+    "<script>",
+    "é",
+    "x" * 5000,
+]
 
 
 @pytest.mark.parametrize("unknown", UNKNOWN)

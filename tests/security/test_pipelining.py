@@ -48,9 +48,29 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 STATUS = {"raises": 500, "returns": 500, "missing": 404, "empty": 204, "unchanged": 304, ".fresh/none": 404}
-KINDS = ["plain", "plain", "slow", "raises", "returns", "missing", "empty", "unchanged", "kept", "kept", "declared"]
+KINDS = [
+    "plain",
+    "plain",
+    "slow",
+    "raises",
+    "returns",
+    "missing",
+    "empty",
+    "unchanged",
+    "kept",
+    "kept",
+    "declared",
+]
 KINDS += ["streams", "big", ".fresh/none"]
-BODIES = [None, None, b"", b"hello", b"GET /evil HTTP/1.1\r\nHost: localhost\r\n\r\n", b"0\r\n\r\n", b"x" * 70_000]
+BODIES = [
+    None,
+    None,
+    b"",
+    b"hello",
+    b"GET /evil HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"0\r\n\r\n",
+    b"x" * 70_000,
+]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +109,9 @@ def test_each_request_gets_its_own_response(
     for number, (kind, method, body, chunk) in enumerate(requests):
         lines = [f"X-Number: {number}"]
         if body is not None and chunk:
-            sent += request(f"/{kind}", *lines, "Transfer-Encoding: chunked", method=method) + chunked(body, chunk)
+            sent += request(f"/{kind}", *lines, "Transfer-Encoding: chunked", method=method) + chunked(
+                body, chunk
+            )
         else:
             sent += request(f"/{kind}", *lines, method=method, body=body)
     peer = target.connect()
@@ -101,7 +123,7 @@ def test_each_request_gets_its_own_response(
     for number, (kind, method, body, _) in enumerate(requests):
         answer = peer.response(method)
         assert answer.status == STATUS.get(kind, 200), (number, kind, answer)
-        if kind in STATUS and STATUS[kind] in (204, 304, 500) or kind == ".fresh/none":
+        if (kind in STATUS and STATUS[kind] in (204, 304, 500)) or kind == ".fresh/none":
             if answer["connection"] == "close":
                 assert peer.rest() == b""
                 break
@@ -115,7 +137,9 @@ def test_each_request_gets_its_own_response(
         if kind == "big":
             assert answer.body == BIG
         else:
-            assert answer.body == (b"piece " * 3 if kind == "streams" else b"") + b"%d" % number + (body or b"")
+            assert answer.body == (b"piece " * 3 if kind == "streams" else b"") + b"%d" % number + (
+                body or b""
+            )
     peer.close()
 
 
@@ -131,7 +155,9 @@ def test_many_connections_keep_their_own_order(target: Target) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-def test_an_answer_that_is_cut_short_is_followed_by_nothing(method: str, attack: Callable[..., Target]) -> None:
+def test_an_answer_that_is_cut_short_is_followed_by_nothing(
+    method: str, attack: Callable[..., Target]
+) -> None:
     async def breaks(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return

@@ -1,4 +1,4 @@
-"""Row 26: nothing that an application puts into a name or a value becomes a line, a response or a log entry of its own."""
+"""Row 26: nothing that an application puts into a name or value becomes a line, a response or a log entry of its own."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -80,13 +80,25 @@ def start(*headers: tuple[Any, Any], status: int = 200) -> list[dict[str, Any]]:
 nasty = st.lists(
     st.one_of(
         st.binary(max_size=6),
-        st.sampled_from([b"\r", b"\n", b"\0", b"\r\n", b": ", b"x", b"\x0b", b"\x7f", b"\x85", b"\xc4\x8d\xc4\x8a"]),
+        st.sampled_from(
+            [b"\r", b"\n", b"\0", b"\r\n", b": ", b"x", b"\x0b", b"\x7f", b"\x85", b"\xc4\x8d\xc4\x8a"]
+        ),
         st.just(b"\r\ninjected: yes"),
         st.just(b"\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
     ),
     max_size=5,
 ).map(b"".join)
-OURS = {"date", "content-length", "fresh-position", "cache-status", "connection", "cache-groups", "link", "age", "etag"}
+OURS = {
+    "date",
+    "content-length",
+    "fresh-position",
+    "cache-status",
+    "connection",
+    "cache-groups",
+    "link",
+    "age",
+    "etag",
+}
 loop = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -134,7 +146,10 @@ def test_a_name_is_one_name_or_refused(name: bytes, target: Target) -> None:
 @given(value=nasty)
 @example(value=b"x\r\ninjected: yes")
 def test_the_fields_of_a_handshake_are_no_other(value: bytes, target: Target) -> None:
-    app.messages = [{"type": "websocket.accept", "headers": [(b"x-said", value)]}, {"type": "websocket.close"}]
+    app.messages = [
+        {"type": "websocket.accept", "headers": [(b"x-said", value)]},
+        {"type": "websocket.close"},
+    ]
     app.refused = []
     with Peer(target.address) as peer:
         peer.send(handshake())
@@ -231,6 +246,8 @@ def test_a_log_line_is_one_line(attack_process: Callable[..., TargetProcess]) ->
     while not logged or "/last" not in logged[-1]:
         logged.append(target.process.stdout.readline())
     assert len(logged) <= 5
-    assert all(line.startswith('127.0.0.1:') and line.replace('\\"', "").count('"') == 2 for line in logged), logged
+    assert all(
+        line.startswith("127.0.0.1:") and line.replace('\\"', "").count('"') == 2 for line in logged
+    ), logged
     assert "\x1b" not in "".join(logged)
     assert "secret" not in "".join(logged)

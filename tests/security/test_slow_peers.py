@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from .conftest import Target, TargetProcess, eventually
-from .wire import Closed, Peer, handshake, request
+from .wire import Peer, handshake, request
 
 LARGE = b"x" * 4_000_000
 HUGE = b"x" * 16_000_000  # more than the kernel takes at once
@@ -186,7 +186,7 @@ def test_slow_peers_hold_nobody_else_up(attack: Callable[..., Target]) -> None:
         assert target.connect().get("/").body == b"ok"
 
 
-RESOURCE = '''
+RESOURCE = """
 version = 0
 
 async def app(scope, receive, send):
@@ -200,7 +200,7 @@ async def app(scope, receive, send):
         headers, body = [(b"cache-groups", b'"t"')], (b"%08d" % version) * 8192
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-'''
+"""
 
 
 def version_of(data: str | bytes) -> int:

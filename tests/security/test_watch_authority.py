@@ -111,7 +111,9 @@ class Watcher:
 
     def _wait(self) -> None:
         """Ask for the next one before it is there."""
-        self.peer.send(request(self.path, f"If-None-Match: {self.etag}", "Prefer: wait=20", *ROLES[self.role]))
+        self.peer.send(
+            request(self.path, f"If-None-Match: {self.etag}", "Prefer: wait=20", *ROLES[self.role])
+        )
         self.waits = True
 
 

@@ -252,7 +252,13 @@ def handshake(target: str = "/", *lines: str, host: str = "localhost", subprotoc
 
 
 def frame(
-    op: int, payload: bytes = b"", *, last: bool = True, bits: int = 0, mask: bool = True, size: int | None = None
+    op: int,
+    payload: bytes = b"",
+    *,
+    last: bool = True,
+    bits: int = 0,
+    mask: bool = True,
+    size: int | None = None,
 ) -> bytes:
     """A client's frame; `size`: what the length field says, if not the truth; `bits`: the reserved ones."""
     size = len(payload) if size is None else size

@@ -181,6 +181,8 @@ async def _poll(url: str, headers: dict[str, str]) -> Events:
             if response.status_code != 200:
                 raise WatchEnded(response.status_code, follow.ended(response.text).reason)
             if "etag" not in response.headers:
-                raise FollowError(f"{url} has no ETag, so it cannot be polled: its body streams, or is no-store")
+                raise FollowError(
+                    f"{url} has no ETag, so it cannot be polled: its body streams, or is no-store"
+                )
             known = {"If-None-Match": response.headers["etag"], "Prefer": f"wait={WAIT_S}"}
             yield Representation(response.headers.get("fresh-position", ""), response.content)
