@@ -237,22 +237,6 @@ def test_a_slow_reader_hears_that_the_resource_is_gone(world: World, path: str, 
     refused(world, watcher, 410)
 
 
-@pytest.mark.parametrize("user", [None, "alice"])
-def test_a_lifetime_ends_also_after_a_client_had_it_read_in_between(
-    world: World, path: str, user: str | None
-) -> None:
-    resource = world.add(Resource(path, max_age_s=1))
-    client = Client(resource, user, None)
-    watcher = world.watch(client)
-    world.quiet()
-    # A read that the watch hears of, with a lifetime of its own, in the middle of the first one's.
-    time.sleep(0.6)
-    answered(world, world.get(client, ("range", "bytes=0-")))
-    world.commit(resource.uri)
-    world.quiet()
-    assert watcher.got == 2
-
-
 def test_a_representation_that_came_and_went_is_not_taken_for_the_one_before_and_after(
     world: World, path: str, tag: str
 ) -> None:
