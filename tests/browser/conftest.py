@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-
 from freshwire.testing import LiveNode
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from .pages import Pages
 

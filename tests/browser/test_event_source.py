@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from freshwire.testing import LiveNode
 from playwright.sync_api import Browser
 
-from freshwire.testing import LiveNode
 from tests.python.command import Running
 from tests.waiting import block_until
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import httpx
-
 from freshwire.testing import LiveNode
+
 from tests.waiting import block_until
 
 from .conftest import Open

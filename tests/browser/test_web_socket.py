@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 
 import httpx
-
 from freshwire.testing import LiveNode
 
 from .conftest import Open

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 from freshwire.testing import LiveNode
+
 from tests.waiting import until
 
 from .site import Site
