@@ -95,7 +95,12 @@ impl FanOut {
             self.topics.resize(at + 1, blank);
         }
         if self.topics[at].generation != topic.generation && self.topics[at].first == NONE {
-            self.topics[at] = Local { walk: self.topics[at].walk, ..blank };
+            let walk = self.topics[at].walk;
+            if let Some(Some(walk)) = self.walks.get_mut(walk as usize) {
+                // What is left of a walk of the topic that had this slot before: its message is not for the new one.
+                walk.again = false;
+            }
+            self.topics[at] = Local { walk, ..blank };
         }
         let last = self.topics[at].last;
         let entry = Entry { conn, topic: topic.slot, previous: last, next: NONE, sibling, cursor };
@@ -221,5 +226,62 @@ impl FanOut {
         if let Some(entry) = self.entries.get_mut(head as usize) {
             entry.cursor = version;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::{Encode, Form};
+
+    struct Nothing;
+
+    impl Encode for Nothing {
+        fn encode(&self, _: Form) -> Vec<u8> {
+            vec![]
+        }
+    }
+
+    fn message(topic: TopicId, version: u64) -> Arc<Message> {
+        Arc::new(Message::new(topic, version, false, None, Arc::new(Nothing)))
+    }
+
+    /// Serve up to `budget` subscribers: the connections that were given something, and which version.
+    fn walk(fanout: &mut FanOut, budget: usize) -> Vec<(u32, u64)> {
+        let mut given = vec![];
+        fanout.walk(budget, |conn, message| {
+            given.push((conn, message.version));
+            Delivery::Sent
+        });
+        given
+    }
+
+    #[test]
+    fn everybody_gets_the_newest_however_the_walk_is_cut() {
+        let mut fanout = FanOut::new();
+        let topic = TopicId { slot: 3, generation: 1 };
+        (0..5).for_each(|conn| {
+            fanout.subscribe(conn, topic, 1, NONE);
+        });
+        fanout.publish(message(topic, 2));
+        assert_eq!(walk(&mut fanout, 2), [(0, 2), (1, 2)]);
+        fanout.publish(message(topic, 3));
+        assert_eq!(walk(&mut fanout, 9), [(2, 3), (3, 3), (4, 3), (0, 3), (1, 3)]);
+        assert!(!fanout.is_walking());
+    }
+
+    #[test]
+    fn a_topic_in_the_place_of_another_gets_nothing_of_what_was_left_of_its_walk() {
+        let mut fanout = FanOut::new();
+        let (before, after) = (TopicId { slot: 0, generation: 1 }, TopicId { slot: 0, generation: 2 });
+        let heads: Vec<u32> = (0..3).map(|conn| fanout.subscribe(conn, before, 1, NONE)).collect();
+        fanout.publish(message(before, 8));
+        walk(&mut fanout, 1);
+        fanout.publish(message(before, 9));
+        heads.into_iter().for_each(|head| drop(fanout.unsubscribe(head)));
+        fanout.subscribe(7, after, 1, NONE);
+        assert_eq!(walk(&mut fanout, 9), []);
+        fanout.publish(message(after, 2));
+        assert_eq!(walk(&mut fanout, 9), [(7, 2)]);
     }
 }

@@ -19,6 +19,7 @@ pub mod position;
 pub mod representation;
 pub mod tags;
 pub mod token;
+pub mod watch;
 pub mod watches;
 
 mod hit_for_miss;

@@ -10,80 +10,11 @@ use super::ghosts::Ghosts;
 use super::key::{ResourceKey, VariantKey};
 use super::representation::Representation;
 use super::tags::TagHash;
-use crate::hub::{Encode, Hub, TopicId};
+use super::watch::{Next, Notices, Opened, Outcome, Reader, Source};
+use crate::hub::{Hub, TopicId};
 use hashbrown::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-
-/// How to read a variant again.
-#[derive(Debug)]
-pub struct Source {
-    /// `http` or `https`.
-    pub scheme: &'static str,
-    /// Path and query.
-    pub target: Box<str>,
-    /// The canonical request: nothing of any client's but what `Vary` and, for a private variant, the credentials name.
-    pub fields: crate::http::fields::Fields,
-    /// The listener through which it was first asked for (says what the application sees as its own address).
-    pub listener: u8,
-}
-
-/// Who is told to read a variant again: the shard it lives on.
-pub trait Reader: Send + Sync {
-    /// Read this variant now.
-    fn read_again(&self, home: u8, topic: TopicId);
-    /// See when this variant's lifetime ends: it is another than it was.
-    fn look(&self, home: u8, topic: TopicId);
-    /// The read that this one waited for is over; `alone`: it was of no use.
-    fn landed(&self, waiter: Waiter, alone: bool);
-}
-
-/// What watchers are told.
-pub trait Notices: Send + Sync {
-    /// The resource has this representation now.
-    fn representation(&self, representation: Arc<Representation>) -> Arc<dyn Encode>;
-    /// The answer has become this one: the watch is over.
-    fn gone(&self, status: u16, detail: &str) -> Arc<dyn Encode>;
-    /// The watch must be opened anew: what it stood for is chosen differently now.
-    fn reset(&self) -> Arc<dyn Encode>;
-}
-
-/// How a read ended.
-pub enum Outcome {
-    /// A representation of the same variant.
-    Read(Box<Representation>),
-    /// 401, 403, 404, 410, or another answer that is no representation.
-    Gone(u16, String),
-    /// The answer is of another variant now (shared or private, other `Vary`).
-    Reset,
-    /// 5xx, a timeout, an abort.
-    Failed,
-}
-
-/// What the home shard does after a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Nothing, until its lifetime ends.
-    Rest,
-    /// Read again now.
-    Again,
-    /// Read again after a pause: this many reads have failed in a row.
-    Pause(u32),
-    /// The watch is over.
-    Over,
-}
-
-/// A subscription to a watched variant.
-pub struct Opened {
-    /// What to subscribe to.
-    pub topic: TopicId,
-    /// The version that `current` is.
-    pub version: u64,
-    /// The newest representation.
-    pub current: Arc<Representation>,
-    /// The watch is new here: arm its lifetime.
-    pub created: bool,
-}
 
 struct Watch {
     key: VariantKey,
@@ -106,6 +37,18 @@ struct Watch {
     watchers: u32,
     /// Who waits for the read under way.
     waiters: Vec<Waiter>,
+}
+
+impl Watch {
+    /// Somebody was given something else at this position: who resumes from there, or from before, may not have what is
+    /// current.
+    fn doubt(&mut self, offset: u64) {
+        if offset >= self.current.since {
+            let mut current = self.current.copy();
+            current.since = offset + 1;
+            self.current = Arc::new(current);
+        }
+    }
 }
 
 /// Nobody is told to look later than this, milliseconds: what is to be done is kept until then, also for a watch that has
@@ -175,8 +118,11 @@ impl Watches {
     pub fn saw(&self, key: &VariantKey, read: &Representation, changed: impl FnOnce(&Representation) -> u64) {
         let mut state = self.state();
         // What is a refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
-        let topic = state.by_key.get(key).filter(|_| (200..300).contains(&read.status)).copied();
-        if let Some(topic) = topic {
+        let refused = !(200..300).contains(&read.status);
+        let topic = state.by_key.get(key).copied();
+        if refused && let Some(watch) = topic.and_then(|topic| state.watches.get_mut(&topic)) {
+            watch.doubt(read.position.offset);
+        } else if let Some(topic) = topic {
             self.absorb(&mut state, topic, read.copy(), changed);
             self.see_to(&mut state, topic);
         } else {
@@ -397,6 +343,9 @@ impl Watches {
     ) {
         let Some(watch) = state.watches.get_mut(&topic) else { return };
         if read.position.offset <= watch.read_at {
+            if !read.same_as(&watch.current) {
+                watch.doubt(read.position.offset);
+            }
             return;
         }
         watch.read_at = read.position.offset;

@@ -102,7 +102,7 @@ impl Shard {
         let (mut decision, groups) = self.judge(&head, credentials);
         let too_large = body.len().max(head.content_length.unwrap_or(0) as usize) > max_bytes;
         let newest = self.shared.resources.newest_change(&self.tags_of(key, &groups));
-        if newest > position && !groups.is_empty() {
+        if newest > position {
             late_fill(&mut head.fields);
             decision.storable = false;
         }
@@ -171,24 +171,36 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
         work.exchange = None;
+        let head_only = &*work.method == "HEAD";
         let vary = gathering.decision.vary.clone();
         let names = if let Vary::Names(names) = &vary { names.clone() } else { vec![] };
         let audience = gathering.decision.audience_of(&work.fields);
         let sharing = gathering.decision.audience;
         // An answer to HEAD need not say anything of the content: no validator is made from it.
-        let etagged = &*work.method != "HEAD" && gets_etag(&gathering.head);
+        let etagged = !head_only && gets_etag(&gathering.head);
+        let watchable = gathering.decision.watchable && !head_only;
         // Without a watch to tell and a condition to check, a representation is of no use.
         let compared =
             work.fields.get("if-none-match").is_some() || work.fields.get("if-modified-since").is_some();
-        let known =
+        let followed =
             work.resource.as_ref().is_some_and(|resource| self.shared.resources.watches.knows(resource));
-        if !keeping && !watching && !(etagged && (compared || known)) {
-            let Gathering { mut head, body, groups, .. } = gathering;
+        if !keeping && !watching && !(etagged && (compared || followed)) {
+            let Gathering { mut head, body, decision, groups } = gathering;
+            let body = Bytes::from(body);
+            if watchable && followed {
+                let gathering =
+                    Gathering { head: head.clone(), body: body.to_vec(), decision, groups: groups.clone() };
+                if let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref())
+                    && let Some(made) = self.make(work, gathering, position)
+                {
+                    self.keep(key, &names, audience, &Arc::new(made), false);
+                }
+            }
             if etagged {
                 let etag = content_etag(&head.fields, &body);
                 head.fields.push("etag", &*etag);
             }
-            return self.pass(key, exchange, *head, groups, Some(sharing), body.into(), false);
+            return self.pass(key, exchange, *head, groups, Some(sharing), body, false);
         }
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let Some(made) = self.make(work, gathering, position) else { return };
@@ -199,7 +211,9 @@ impl Shard {
             let made = Arc::new(made);
             let why = if keeping { Forward::Miss } else { forwarded(Some(sharing)) };
             let status = if keeping { CacheStatus::Stored(why) } else { CacheStatus::Forwarded(why) };
-            self.keep(key, &names, audience, &made, keeping);
+            if keeping || watchable {
+                self.keep(key, &names, audience, &made, keeping);
+            }
             self.serve(key, &made, status);
         }
         if let Some(flight) = flight {

@@ -192,6 +192,7 @@ impl Shard {
     }
 
     fn refuse_idle(&mut self, key: Key, refusal: &Refusal) {
+        self.log_refusal(key, None, refusal);
         let mut out = vec![];
         self.refuse(&mut out, refusal, &[]);
         if let Some(conn) = self.conns.get_mut(key) {
@@ -239,6 +240,12 @@ impl Shard {
                 Some(State::Sse | State::Watch | State::Poll | State::Socket) => {
                     let wait = self.jitter(spread_ms / TICK_MS + 1) as u32;
                     self.due.push(Reverse((now + wait, Due::End(key))));
+                }
+                // Its answer says that it is the last.
+                Some(State::Busy) => {
+                    if let Some(conn) = self.conns.get_mut(key) {
+                        conn.keep_alive = false;
+                    }
                 }
                 _ => {}
             }

@@ -8,7 +8,7 @@ use crate::hub::TopicId;
 use crate::net::slab::Key;
 use crate::net::sys;
 use crate::resource::policy::Decision;
-use crate::resource::watches::Source;
+use crate::resource::watch::Source;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};

@@ -14,7 +14,7 @@ use crate::resource::key::{Audience, Selectors, VariantKey, canonical_fields};
 use crate::resource::policy::Sharing;
 use crate::resource::representation::{Made, Representation};
 use crate::resource::token::expires_unix_s;
-use crate::resource::watches::{Opened, Reader, Source};
+use crate::resource::watch::{Opened, Reader, Source};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -113,6 +113,9 @@ pub(super) fn late_fill(fields: &mut Fields) {
         || fields.get("expires").is_some()
     {
         *fields = fields.without(|name| matches!(name, b"cache-control" | b"expires"));
-        fields.push("cache-control", "max-age=1");
+        let still =
+            [(said.no_store, "no-store, "), (said.no_cache, "no-cache, "), (said.private, "private, ")];
+        let still: String = still.iter().filter(|(said, _)| *said).map(|(_, directive)| *directive).collect();
+        fields.push("cache-control", format!("{still}max-age=1"));
     }
 }

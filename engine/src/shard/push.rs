@@ -15,7 +15,7 @@ use crate::resource::annotate;
 use crate::resource::key::Audience;
 use crate::resource::position::own_offset;
 use crate::resource::representation::Representation;
-use crate::resource::watches::Opened;
+use crate::resource::watch::Opened;
 use crate::transport::sse::{self, Event};
 use crate::transport::websocket::handshake;
 use std::sync::atomic::Ordering::Relaxed;

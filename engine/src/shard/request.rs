@@ -84,9 +84,16 @@ impl Shard {
                 break;
             }
             let shared = self.shared.clone();
-            match head::parse(&scratch[at..n], &shared.head_limits, |head| self.plan(key, head)) {
+            let plan = |head: &Head<'_>| {
+                let line = (head.method, &*head.path_and_query, head.minor);
+                self.plan(key, head).inspect_err(|(refusal, _)| self.log_refusal(key, Some(line), refusal))
+            };
+            match head::parse(&scratch[at..n], &shared.head_limits, plan) {
                 Ok(None) => partial = true,
-                Err(refusal) => end = self.turn_down(&refusal, &[]),
+                Err(refusal) => {
+                    self.log_refusal(key, None, &refusal);
+                    end = self.turn_down(&refusal, &[]);
+                }
                 Ok(Some((_, Err((refusal, extra))))) => end = self.turn_down(&refusal, extra),
                 Ok(Some((length, Ok(mut work)))) => {
                     at += length;
@@ -94,14 +101,19 @@ impl Shard {
                     let upto = n.min(at + FIRST_BODY_BYTES);
                     match work.body.feed(&scratch[at..upto], |data| body.extend_from_slice(data)) {
                         Ok(_) if body.len() as u64 > shared.options.max_body_bytes => {
-                            end = self.turn_down(&body_too_large(shared.options.max_body_bytes), &[]);
+                            let refusal = body_too_large(shared.options.max_body_bytes);
+                            self.log_refusal(key, Some((&work.method, &work.target, work.minor)), &refusal);
+                            end = self.turn_down(&refusal, &[]);
                         }
                         Ok(used) => {
                             at += used;
                             work.body_bytes = body.len() as u64;
                             end = !self.begin(key, work, body);
                         }
-                        Err(refusal) => end = self.turn_down(&refusal, &[]),
+                        Err(refusal) => {
+                            self.log_refusal(key, Some((&work.method, &work.target, work.minor)), &refusal);
+                            end = self.turn_down(&refusal, &[]);
+                        }
                     }
                 }
             }

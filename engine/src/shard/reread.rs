@@ -11,7 +11,7 @@ use crate::net::wheel::{TICK_MS, ticks};
 use crate::resource::key::{Audience, Selectors, Vary};
 use crate::resource::representation::Representation;
 use crate::resource::token::expires_unix_s;
-use crate::resource::watches::{Next, Outcome, Source};
+use crate::resource::watch::{Next, Outcome, Source};
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::sync::Arc;
