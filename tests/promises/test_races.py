@@ -1,7 +1,6 @@
 """One test for each race that could break a promise, made to happen: reads wait at gates that the test opens."""
 
 import itertools
-import time
 from typing import Literal
 
 import pytest
