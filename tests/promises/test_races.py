@@ -166,6 +166,24 @@ def test_a_watch_joined_while_re_reads_fail_is_answered_as_the_application_answe
     world.quiet()
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_refusal_that_is_kept_opens_no_watch(
+    world: World, path: str, tag: str, transport: Transport, status: int
+) -> None:
+    resource = world.add(Resource(path, (tag,), tagged_errors=True))
+    client = Client(resource, None, None)
+    world.refuse(resource, None, status)
+    answered(world, world.get(client))
+    before = world.site.reads[path]
+    watcher = world.watch(client, transport)
+    refused(world, watcher, status)
+    assert world.site.reads[path] == before
+    world.refuse(resource, None, 200)
+    world.quiet()
+    assert watcher.got == 1
+
+
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_refusal_that_may_be_kept_is_no_representation(
     world: World, path: str, tag: str, status: int
