@@ -208,9 +208,9 @@ def version_of(data: str | bytes) -> int:
     return int(data[:8])
 
 
-@pytest.mark.parametrize(("transport", "watchers"), [("sse", 200), ("websocket", 50)])
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
 def test_watchers_that_stop_reading_cost_one_message_each_and_get_the_newest_when_they_read_again(
-    transport: str, watchers: int, attack_process: Callable[..., TargetProcess]
+    transport: str, attack_process: Callable[..., TargetProcess]
 ) -> None:
     target = attack_process(RESOURCE, max_connections_per_address=0, threads=1)
 
@@ -227,7 +227,7 @@ def test_watchers_that_stop_reading_cost_one_message_each_and_get_the_newest_whe
     def read(peer: Peer) -> int:
         return version_of(peer.event().data if transport == "sse" else peer.message().payload)
 
-    stopped = [watch(receive_buffer=4096) for _ in range(watchers)]
+    stopped = [watch(receive_buffer=4096) for _ in range(200)]
     reader, writer = watch(), target.connect()
     assert read(reader) == 0
 
@@ -255,7 +255,7 @@ def test_watchers_that_stop_reading_cost_one_message_each_and_get_the_newest_whe
         assert got[-1] == newest
         # What was on its way when it stopped, and the newest: nothing of what came between.
         assert len(got) <= 4, got
-    assert target.stats()["watchers"] == watchers + 1
+    assert target.stats()["watchers"] == 201
 
 
 def test_a_watcher_that_stops_for_good_is_disconnected(attack: Callable[..., Target]) -> None:
