@@ -1,4 +1,4 @@
-"""Row 26: nothing that an application puts into a name or value becomes a line, a response or a log entry of its own."""
+"""Row 26: nothing that an application puts into a name or value becomes a line, a response or a log entry."""
 
 import threading
 from collections.abc import Callable, Iterator
