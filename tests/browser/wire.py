@@ -35,6 +35,7 @@ class Wire:
     def close(self) -> None:
         """Cut it for good."""
         self.cut()
+        self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
     def _accept(self) -> None:

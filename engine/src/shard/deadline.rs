@@ -13,6 +13,8 @@ use std::cmp::Reverse;
 
 /// How long a peer may take to read our last words.
 const LINGER_S: f64 = 2.0;
+/// How long a connection that a drain finds new has for its first request, milliseconds.
+const FIRST_WORDS_MS: u64 = 500;
 /// What a drain leaves at least between the last push session's end and everything's, milliseconds.
 const LAST_WORDS_MS: u64 = 1000;
 
@@ -66,7 +68,7 @@ fn deadline(conn: &Conn, options: &Options) -> (u32, Deadline) {
         }
         State::Idle => (after(options.keep_alive_timeout_s), Deadline::Close),
         State::Busy => match conn.work.as_deref() {
-            Some(work) if work.awaits_rest => (conn.tick.saturating_add(1), Deadline::PassOn),
+            Some(work) if work.awaits_rest => (conn.tick.saturating_add(2), Deadline::PassOn),
             Some(work) if waits_for_body(work) => (conn.tick.saturating_add(4), Deadline::BodyTooSlow),
             Some(work) if work.sending == Sending::Nothing => {
                 (after(options.app_timeout_s), Deadline::ApplicationTimeout)
@@ -227,6 +229,8 @@ impl Shard {
 
     /// End everything: accept nothing more, close what is idle, end push sessions one by one, let requests finish.
     pub(super) fn drain(&mut self, over_ms: u64) {
+        // Who is in a listener's queue has connected already, as far as they know.
+        (0..self.listeners.len()).for_each(|index| self.accept(index as u8));
         self.draining = true;
         self.unlisten();
         self.listeners.clear();
@@ -235,14 +239,14 @@ impl Shard {
         let keys: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
         for key in keys {
             match self.conns.get(key).map(|conn| conn.state) {
-                Some(State::Idle)
-                    if self.conns.get(key).is_some_and(|conn| conn.input.is_none() && !conn.blocked) =>
-                {
-                    self.close(key);
+                Some(State::Idle) => {
+                    // What has come and was not looked at yet is answered.
+                    self.guard(Some(key), |shard| shard.read_requests(key));
+                    self.rest_in_drain(key);
                 }
                 Some(State::Sse | State::Watch | State::Poll | State::Socket) => {
-                    let wait = self.jitter(spread_ms / TICK_MS + 1) as u32;
-                    self.due.push(Reverse((now + wait, Due::End(key))));
+                    let after_ms = self.jitter(spread_ms + TICK_MS);
+                    self.end_in_drain(key, after_ms);
                 }
                 // Its answer says that it is the last.
                 Some(State::Busy) => {
@@ -257,6 +261,26 @@ impl Shard {
         self.due.push(Reverse((now + over_ms.div_ceil(TICK_MS) as u32, Due::HardEnd)));
         if self.conns.is_empty() {
             self.stopped = true;
+        }
+    }
+
+    /// Close a connection that asks for nothing; one that has only just come may be about to ask.
+    pub(super) fn rest_in_drain(&mut self, key: Key) {
+        let Some(conn) = self.conns.get(key) else { return };
+        if conn.state != State::Idle || conn.input.is_some() || conn.blocked || conn.after == After::Close {
+            return;
+        }
+        if conn.asked {
+            return self.close(key);
+        }
+        self.end_in_drain(key, FIRST_WORDS_MS);
+    }
+
+    /// End a connection that a drain has met, or that became a push session after it began.
+    pub(super) fn end_in_drain(&mut self, key: Key, after_ms: u64) {
+        if self.draining {
+            let due = self.wheel.now() + (after_ms / TICK_MS) as u32;
+            self.due.push(Reverse((due, Due::End(key))));
         }
     }
 
@@ -289,6 +313,7 @@ impl Shard {
                 );
             }
             State::Poll => self.poll_ended(key),
+            State::Idle if conn.input.is_none() && !conn.blocked => self.close(key),
             _ => {}
         }
     }

@@ -107,6 +107,7 @@ impl Shard {
         }
         self.close_if_left(key);
         self.arm(key);
+        self.end_in_drain(key, 0);
     }
 
     /// A watcher that ended its side before it was let in has gone: nothing more will be heard of it.
