@@ -1,7 +1,6 @@
 """One test for each race that could break a promise, made to happen: reads wait at gates that the test opens."""
 
 import itertools
-import time
 from typing import Literal
 
 import pytest
@@ -167,6 +166,24 @@ def test_a_watch_joined_while_re_reads_fail_is_answered_as_the_application_answe
     world.quiet()
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_refusal_that_is_kept_opens_no_watch(
+    world: World, path: str, tag: str, transport: Transport, status: int
+) -> None:
+    resource = world.add(Resource(path, (tag,), tagged_errors=True))
+    client = Client(resource, None, None)
+    world.refuse(resource, None, status)
+    answered(world, world.get(client))
+    before = world.site.reads[path]
+    watcher = world.watch(client, transport)
+    refused(world, watcher, status)
+    assert world.site.reads[path] == before
+    world.refuse(resource, None, 200)
+    world.quiet()
+    assert watcher.got == 1
+
+
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_refusal_that_may_be_kept_is_no_representation(
     world: World, path: str, tag: str, status: int
@@ -235,22 +252,6 @@ def test_a_slow_reader_hears_that_the_resource_is_gone(world: World, path: str, 
     refused(world, other, 410)
     watcher.reading = True
     refused(world, watcher, 410)
-
-
-@pytest.mark.parametrize("user", [None, "alice"])
-def test_a_lifetime_ends_also_after_a_client_had_it_read_in_between(
-    world: World, path: str, user: str | None
-) -> None:
-    resource = world.add(Resource(path, max_age_s=1))
-    client = Client(resource, user, None)
-    watcher = world.watch(client)
-    world.quiet()
-    # A read that the watch hears of, with a lifetime of its own, in the middle of the first one's.
-    time.sleep(0.6)
-    answered(world, world.get(client, ("range", "bytes=0-")))
-    world.commit(resource.uri)
-    world.quiet()
-    assert watcher.got == 2
 
 
 def test_a_representation_that_came_and_went_is_not_taken_for_the_one_before_and_after(

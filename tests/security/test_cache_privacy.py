@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .conftest import Target
+from .conftest import Target, eventually
 from .wire import Peer, Response, request
 
 ODD = """Accept-CH|Accept-Charset|Accept-Language|Accept-Datetime|Base-URL|Cache-Control|CF-Connecting-IP|Client-IP
@@ -180,8 +180,7 @@ def test_a_reread_of_a_variant_has_what_vary_names(app: App, target: Target) -> 
     peer.event()
     # The answer of this path has no tags, but a resource has its own URI for one.
     target.connect().get("/vary", "Content-Length: 0", method="POST", host="localhost")
-    while len([asked for asked in app.asked if "x-key" in asked]) < 2:
-        pass
+    eventually(lambda: len([asked for asked in app.asked if "x-key" in asked]) == 2, "it was read again")
     reread = [asked for asked in app.asked if "x-key" in asked][-1]
     assert set(reread) <= {"host", "accept", "accept-encoding", "x-key"}, reread
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Target, TargetProcess
+from .conftest import Target, TargetProcess, eventually
 from .wire import Peer, handshake, request
 
 LARGE = b"x" * 4_000_000
@@ -147,9 +147,7 @@ def test_a_reader_that_stops_loses_its_response(path: str, attack: Callable[...,
     peer = target.connect(receive_buffer=4096)
     peer.send(request(path))
     peer.until(b"\r\n\r\n")
-    while not target.refused():
-        time.sleep(0.05)
-    assert target.refused() == {"slow_reader": 1}
+    eventually(lambda: target.refused() == {"slow_reader": 1}, "the node has enough")
     assert len(peer.rest()) < len(HUGE)
     if path == "/stream":
         assert app.left.wait(10), "the application hears that its client has gone"

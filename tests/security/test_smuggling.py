@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Target
+from .conftest import Target, eventually
 from .wire import TEXT, Peer, frame, handshake, request
 
 HIDDEN = request("/hidden")
@@ -138,8 +138,7 @@ def test_nothing_behind_an_upgrade_that_a_limit_refuses_is_answered(
     target = attack(app, limit_concurrency=1)
     waiting = target.connect()
     waiting.send(request("/hangs"))
-    while "/hangs" not in app.asked:
-        pass
+    eventually(lambda: "/hangs" in app.asked, "it hangs")
     came = answers(target.connect(), handshake("/", subprotocol=subprotocol) + HIDDEN)
     assert came.startswith(b"HTTP/1.1 503"), came
     assert responses(came) == 1, came

@@ -2,13 +2,14 @@
 credentials; when the answer becomes 401, 403, 404 or 410 the watch ends with that status, on every transport.
 """
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from .conftest import Target
+from .conftest import Target, eventually
 from .wire import Closed, Peer, handshake, request
 
 TRANSPORTS = ["sse", "websocket", "poll"]
@@ -20,6 +21,14 @@ ROLES = {
     "a guest by token": ["Authorization: Bearer guest"],
 }
 ENDS = [401, 403, 404, 410]
+
+
+numbers = itertools.count()
+
+
+def a_path() -> str:
+    """Of a document that nobody has read."""
+    return f"/doc/{next(numbers)}"
 
 
 class App:
@@ -55,7 +64,7 @@ def role_of(headers: dict[str, str]) -> str:
 class Watcher:
     """A watch over any transport: `next` is a body, or the status that it ended with."""
 
-    def __init__(self, target: Target, transport: str, role: str, path: str = "/doc") -> None:
+    def __init__(self, target: Target, transport: str, role: str, path: str) -> None:
         self.peer: Peer = target.connect()
         self.transport, self.role, self.path = transport, role, path
         lines = ROLES[role]
@@ -84,8 +93,6 @@ class Watcher:
                 return message.payload.decode()
             assert self.peer.rest() == b""
             return message.code - 4000
-        if not self.etag:
-            return self._polled()
         return self._polled()
 
     def _polled(self) -> str | int:
@@ -111,26 +118,21 @@ class Watcher:
 
 
 def settled(target: Target, watchers: int) -> None:
-    while target.stats()["watchers"] < watchers:
-        pass
+    eventually(lambda: target.stats()["watchers"] == watchers, f"{watchers} watch")
 
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("role", ROLES)
 def test_a_watch_ends_when_its_answer_says_so(
-    role: str,
-    transport: str,
-    end: int,
-    attack_all: Callable[..., Target],
-    nodes: dict[str, tuple[App, Target]],
+    role: str, transport: str, end: int, nodes: dict[str, tuple[App, Target]]
 ) -> None:
     app, target = nodes["private"]
     with target.one_test():
-        app.answers, app.version = {}, 0
-        watcher = Watcher(target, transport, role)
+        app.answers, app.version, path = {}, 0, a_path()
+        watcher = Watcher(target, transport, role, path)
         others = {
-            other: Watcher(target, other_transport, other)
+            other: Watcher(target, other_transport, other, path)
             for other, other_transport in zip(ROLES, TRANSPORTS * 2, strict=False)
             if other != role
         }
@@ -150,8 +152,7 @@ def test_a_watch_ends_when_its_answer_says_so(
         assert app.asked.count(role) == 1
         for opened in (watcher, *others.values()):
             opened.peer.close()
-    while target.stats()["watchers"]:
-        pass
+    settled(target, 0)
 
 
 @pytest.fixture(scope="module")
@@ -169,19 +170,19 @@ def test_who_may_not_read_may_not_watch(
 ) -> None:
     app, target = nodes["private"]
     with target.one_test():
-        app.answers = {role: status}
+        app.answers, app.version, path = {role: status}, 0, a_path()
         # Another one who may is watching already.
         other = next(other for other in ROLES if other != role)
-        assert Watcher(target, "sse", other).next() == f"{app.version} for {other}"
+        assert Watcher(target, "sse", other, path).next() == f"0 for {other}"
         peer = target.connect()
         lines = ROLES[role]
         match transport:
             case "sse":
-                peer.send(request("/doc", "Accept: text/event-stream", *lines))
+                peer.send(request(path, "Accept: text/event-stream", *lines))
             case "websocket":
-                peer.send(handshake("/doc", "Origin: http://localhost", *lines, subprotocol="freshwire.v1"))
+                peer.send(handshake(path, "Origin: http://localhost", *lines, subprotocol="freshwire.v1"))
             case _:
-                peer.send(request("/doc", 'If-None-Match: "x"', "Prefer: wait=20", *lines))
+                peer.send(request(path, 'If-None-Match: "x"', "Prefer: wait=20", *lines))
         answer = peer.response()
         assert (answer.status, answer.body.decode()) == (status, f"{status} for {role}")
 
@@ -192,8 +193,7 @@ def test_a_reread_has_no_credentials_of_anybodys_if_the_resource_is_public(
 ) -> None:
     app, target = nodes["public"]
     with target.one_test():
-        app.answers, app.version = {}, 0
-        path = f"/doc/{transport}"
+        app.answers, app.version, path = {}, 0, a_path()
         watchers = [Watcher(target, transport, role, path) for role in ROLES]
         first = {watcher.next() for watcher in watchers}
         assert len(first) == 1, "one representation for all"
@@ -210,7 +210,8 @@ def test_what_becomes_private_is_no_longer_shared(transport: str, attack: Callab
     app = App()
     app.cache_control = b"public, max-age=60"
     target = attack(app)
-    watchers = {role: Watcher(target, transport, role) for role in ROLES}
+    path = a_path()
+    watchers = {role: Watcher(target, transport, role, path) for role in ROLES}
     for watcher in watchers.values():
         watcher.next()
     settled(target, len(ROLES))
@@ -227,4 +228,4 @@ def test_what_becomes_private_is_no_longer_shared(transport: str, attack: Callab
             assert isinstance(got, int), got
             assert got not in ENDS
             raise Closed
-        assert Watcher(target, transport, role).next() == f"1 for {role}"
+        assert Watcher(target, transport, role, path).next() == f"1 for {role}"

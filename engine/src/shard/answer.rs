@@ -184,7 +184,8 @@ impl Shard {
             work.fields.get("if-none-match").is_some() || work.fields.get("if-modified-since").is_some();
         let followed =
             work.resource.as_ref().is_some_and(|resource| self.shared.resources.watches.knows(resource));
-        if !keeping && !watching && !(etagged && (compared || followed)) {
+        let comparable = work.asks_as_anybody() && (compared || followed);
+        if !(keeping || watching || (etagged && comparable)) {
             let Gathering { mut head, body, decision, groups } = gathering;
             let body = Bytes::from(body);
             if watchable && followed {
@@ -238,8 +239,9 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
         let position = self.shared.resources.position(work.position);
-        if !more || sharing.is_none() {
-            // What is streamed is not compared with what watchers have: nobody shall watch from it.
+        if sharing.is_none() || (!more && work.asks_as_anybody()) {
+            // What is streamed, or was asked for in a way of its own, is not compared with what watchers have: nobody
+            // shall watch from it.
             annotate::fresh_position(&mut fields, position.salted(None));
         }
         let status = CacheStatus::Forwarded(forwarded(sharing));

@@ -36,10 +36,16 @@ impl Shard {
             && (once || is_explicitly_shared(kept) || !work.credentials)
         {
             shared.metrics.hits.fetch_add(1, Relaxed);
-            if once {
+            // What is no representation opens no watch: it is the answer, as it would be from the application.
+            let refused = !(200..300).contains(&kept.status);
+            if once || refused {
                 let collapsed = work.waits_since.is_some() && !resources.is_fresh(kept, self.now_ms);
                 let status =
                     if collapsed { CacheStatus::Collapsed(Forward::Stale) } else { CacheStatus::Hit };
+                if let Some(conn) = self.conns.get_mut(key) {
+                    conn.keep_alive &=
+                        !matches!(conn.work.as_deref(), Some(Work { intent: Intent::Socket(..), .. }));
+                }
                 return self.serve(key, kept, status);
             }
             let vary = resources.cache.vary(&resource).unwrap_or_default();

@@ -296,7 +296,8 @@ impl Shard {
                 return false;
             }
             Wrote::Some => {
-                if conn.state != State::Poll {
+                // How fast a response is read is looked at by itself: see `Conn::reads_too_slowly`.
+                if matches!(conn.state, State::Sse | State::Watch | State::Socket) {
                     conn.tick = now;
                 }
                 self.arm(key);
@@ -327,7 +328,8 @@ impl Shard {
         let now = self.wheel.now();
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Ok((n, done)) = conn.flush() else { return self.close(key) };
-        if n > 0 && conn.state != State::Poll {
+        let streams = matches!(conn.state, State::Sse | State::Watch | State::Socket);
+        if (n > 0 && streams) || (done && conn.state != State::Poll) {
             conn.tick = now;
         }
         self.settle(key, n);
