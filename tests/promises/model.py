@@ -219,15 +219,15 @@ class World:
         self._reads_go(resource)
 
     def _reads_go(self, resource: Resource) -> None:
-        self.modes[resource].become(
-            self.now, f"held, then {resource.mode}" if resource.gate else resource.mode
-        )
+        # Who asks while others are held may wait for one of them.
+        held = "held, then " if self.gates.get(resource) else ""
+        self.modes[resource].become(self.now, held + resource.mode)
 
     def release(self, resource: Resource) -> None:
         """Open all gates."""
-        self.pass_by(resource)
         for gate in self.gates.pop(resource, []):
             gate.open()
+        self.pass_by(resource)
 
     # What clients do.
 

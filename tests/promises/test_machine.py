@@ -4,10 +4,11 @@
 """
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from freshwire.testing import LiveNode
+from freshwire.testing import LiveNode, node
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -19,11 +20,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from .conftest import OPTIONS
 from .model import TRANSPORTS, Client, Transport, Watcher, World
 from .site import Resource, Site
 
 QUICK = settings(
-    max_examples=300,
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -251,8 +253,15 @@ class Promises(RuleBasedStateMachine):
                 del self.site.resources[resource.path]
 
 
-def test_the_promises_hold_whatever_happens(live: LiveNode, site: Site) -> None:
-    machine = type("Machine", (Promises,), {"live": live, "site": site})
+@pytest.fixture
+def impatient(site: Site) -> Iterator[LiveNode]:
+    """A node that gives up soon, since the model knows what may come of it."""
+    with node(site, **{**OPTIONS, "app_timeout_s": 0.5}) as live:
+        yield live
+
+
+def test_the_promises_hold_whatever_happens(impatient: LiveNode, site: Site) -> None:
+    machine = type("Machine", (Promises,), {"live": impatient, "site": site})
     long = settings.get_current_profile_name() == "long"
     run_state_machine_as_test(machine, settings=settings.get_profile("long") if long else QUICK)
 
