@@ -43,8 +43,7 @@ demo: setup-build $(BUILT) ## start a node with the departures board on real dat
 	@PORT=$(PORT) tools/demo
 
 test: setup-test $(DEV) ## build and run every test (PYTEST_ARGS="-k name")
-	cargo test --quiet --locked --package freshwire-engine
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@tools/test $(PYTEST_ARGS)
 
 check: setup-build $(DEV) ## format, lint and types
 	cargo fmt --all --check
@@ -71,11 +70,13 @@ clean: ## remove what was built
 	rm -rf $(VENV) target $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: setup-build setup-test
+.PHONY: setup-build setup-test ready
 setup-build:
 	@tools/setup build
 setup-test:
 	@tools/setup test
+# All that tools/test needs.
+ready: setup-test $(DEV)
 
 $(TOOLS): | setup-build
 	$(PYTHON) -m venv $(VENV)

@@ -58,8 +58,9 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
             with crowd(node.port, sizes.idle, request, greeted=kind.greeted) as many:
                 time.sleep(sizes.settle_s)
                 after = settled(node, sizes)
-                gone = many.ask("mark")["gone"]
-        note = f"{gone} of them ended" if gone else ""
+                mark = many.ask("mark")
+        gone, told = mark["gone"], mark["messages"]
+        note = f"not idle: {gone} ended, {told} messages came" if gone or told else ""
         # What held the first few may hold as many of these.
         each = (after - before) / (sizes.idle - sizes.warm_up)
         yield Figure(f"idle {kind.name}", each, "B", budget=BUDGET_BYTES, note=note)

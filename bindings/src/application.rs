@@ -10,9 +10,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// How long handlers may go on once the engine has ended: they have heard of the disconnect by then.
-const CANCEL_GRACE_S: f64 = 5.0;
+/// How long handlers may go on at least once they have heard that the engine has ended.
+const CANCEL_GRACE: Duration = Duration::from_millis(500);
 /// How long a cancelled handler may still clean up.
 const CLEANUP_GRACE_S: f64 = 1.0;
 
@@ -23,6 +24,8 @@ pub struct Parts {
     pub on_error: Py<PyAny>,
     pub state: Option<Py<PyAny>>,
     pub root_path: String,
+    /// How long handlers, and what they do after their answers, may take at the end.
+    pub drain_timeout: Duration,
 }
 
 /// Everything a request needs, made once.
@@ -47,6 +50,7 @@ pub struct Application {
     context: Py<PyAny>,
     /// Exchanges that the engine may have something for.
     exchanges: Mutex<HashMap<ExchangeId, Py<Exchange>>>,
+    drain_timeout: Duration,
     end: Mutex<End>,
 }
 
@@ -55,6 +59,8 @@ pub struct Application {
 struct End {
     /// To be called when it is over.
     done: Vec<Py<PyAny>>,
+    /// When handlers have had their time.
+    deadline: Option<Instant>,
     /// The engine has ended.
     ended: bool,
     /// Nobody waits for handlers any more.
@@ -88,6 +94,7 @@ impl Application {
             eager,
             context: py.import("contextvars")?.getattr("copy_context")?.call0()?.unbind(),
             exchanges: Mutex::default(),
+            drain_timeout: parts.drain_timeout,
             end: Mutex::default(),
             app: parts.app,
             on_error: parts.on_error,
@@ -175,18 +182,19 @@ impl Application {
     /// Remember whom to call at the end; false: somebody is waiting already.
     pub fn when_done(&self, done: Py<PyAny>) -> bool {
         let mut end = self.end();
+        end.deadline.get_or_insert_with(|| Instant::now() + self.drain_timeout);
         end.done.push(done);
         end.done.len() == 1
     }
 
-    /// The engine has no connection any more. Handlers hear of it first, and are cancelled after a grace.
+    /// The engine has no connection any more. Handlers hear of it, and are cancelled when the drain is over.
     fn ended(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
-        let hurry = {
+        let (hurry, deadline) = {
             let mut end = self.end();
             if std::mem::replace(&mut end.ended, true) {
                 return Ok(());
             }
-            end.hurry
+            (end.hurry, end.deadline)
         };
         for exchange in self.all(py) {
             Exchange::event(exchange.bind(py), Event::Disconnect)?;
@@ -198,8 +206,9 @@ impl Application {
         if hurry {
             return self.cancel_all(py);
         }
+        let left = deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
         let me = self.clone();
-        self.call_later(py, CANCEL_GRACE_S, move |py| me.cancel_all(py))
+        self.call_later(py, left.max(CANCEL_GRACE).as_secs_f64(), move |py| me.cancel_all(py))
     }
 
     fn hurry(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {

@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Items that one call of `drain` delivers; other callbacks of the loop have their turn after that many.
 const BATCH_ITEMS: usize = 256;
@@ -20,6 +21,7 @@ const FLUSH_EVERY: usize = 32;
 pub struct Node {
     engine: Arc<Engine>,
     bridge: Arc<Bridge>,
+    drain_timeout: Duration,
     /// From `start` to `join`.
     application: Mutex<Option<Arc<Application>>>,
 }
@@ -52,7 +54,10 @@ impl Node {
                 Ok(Listener { fd, role, address })
             })
             .collect::<PyResult<Vec<_>>>()?;
+        let drain_timeout = Duration::try_from_secs_f64(options.drain_timeout_s)
+            .map_err(|error| PyValueError::new_err(format!("drain_timeout_s: {error}")))?;
         Ok(Self {
+            drain_timeout,
             engine: Arc::new(Engine::new(options, listeners).map_err(PyValueError::new_err)?),
             bridge: Arc::new(Bridge::new()?),
             application: Mutex::default(),
@@ -69,7 +74,8 @@ impl Node {
         state: Option<Py<PyAny>>,
         root_path: String,
     ) -> PyResult<()> {
-        let parts = Parts { app, event_loop: r#loop, on_error, state, root_path };
+        let drain_timeout = self.drain_timeout;
+        let parts = Parts { app, event_loop: r#loop, on_error, state, root_path, drain_timeout };
         let application = Arc::new(Application::new(py, parts, self.engine.clone())?);
         {
             let mut current = self.application();

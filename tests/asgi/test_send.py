@@ -113,20 +113,58 @@ def test_a_body_that_is_not_as_long_as_declared_is_an_error_and_a_500(serve, sen
     assert served.errors.wait().exc_info[1] is app.errors[0]
 
 
-@pytest.mark.parametrize("last", [body(b"bc"), body(b"")])
-def test_a_streamed_body_that_is_not_as_long_as_declared_is_cut_short(serve, last):
+@pytest.mark.parametrize("last", [b"xyz", b""])
+def test_a_short_body_that_is_not_as_long_as_declared_is_a_500_also_when_it_comes_in_pieces(serve, last):
     async def app(scope, receive, send):
         assert scope["type"] == "http"
         await send(start((b"content-length", b"3")))
-        await send(body(b"ab"[:2], True))
+        await send(body(b"ab", True))
         await asyncio.sleep(0)
-        await send(body(b"xyz") if last["body"] else body())
+        await send(body(last))
+
+    served = serve(app)
+    assert served.get().status == 500
+    assert "content-length says 3" in str(served.errors.wait().exc_info[1])
+
+
+@pytest.mark.parametrize("last", [b"xyz", b""])
+def test_a_streamed_body_that_is_not_as_long_as_declared_is_cut_short(serve, last):
+    first = b"a" * 99_998
+
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+        await send(start((b"content-length", b"100000")))
+        await send(body(first, True))
+        await asyncio.sleep(0)
+        await send(body(last))
 
     served = serve(app)
     head, _, rest = served.raw(request()).partition(b"\r\n\r\n")
-    assert head.lower().count(b"content-length: 3") == 1
-    assert rest == b"ab"
-    assert "content-length says 3" in str(served.errors.wait().exc_info[1])
+    assert head.lower().count(b"content-length: 100000") == 1
+    assert first.startswith(rest)  # as far as the socket had taken it
+    assert "content-length says 100000" in str(served.errors.wait().exc_info[1])
+
+
+def test_a_short_body_that_dribbles_reaches_the_client_before_its_end(serve):
+    seen = asyncio.Event()
+
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+        if scope["path"] == "/seen":
+            seen.set()
+            return await respond(send)
+        await send(start((b"content-length", b"3")))
+        await send(body(b"ab", True))
+        await seen.wait()
+        return await send(body(b"c"))
+
+    served = serve(app)
+    with served.connect(request("/")) as client:
+        got = b""
+        while not got.endswith(b"\r\n\r\nab"):
+            got += client.recv(4096)
+        assert served.get("/seen").status == 200
+        assert client.recv(10) == b"c"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
 from freshwire.testing import LiveNode
 
 from .site import Site

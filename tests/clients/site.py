@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
+from freshwire import Fresh
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
-
-from freshwire import Fresh
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what nothing tells of."""
-    async with asyncio.timeout(10):
-        for pause_s in itertools.repeat(0.005):
-            if condition():
-                return
-            await asyncio.sleep(pause_s)
 
 
 class Site:

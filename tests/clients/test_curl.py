@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from freshwire.testing import LiveNode
 
 from .site import Site

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
-
 from freshwire.testing import LiveNode
 
-from .site import Site, until
+from tests.waiting import until
+
+from .site import Site
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from freshwire.testing import LiveNode
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus
@@ -18,8 +19,6 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Close, Frame, Opcode
 from websockets.sync.client import connect as connect_sync
 from websockets.typing import Subprotocol
-
-from freshwire.testing import LiveNode
 
 from .site import Site
 

@@ -5,11 +5,13 @@ language:
 
 ``python``   is executed in the page's scope, one for all its blocks. When it binds `app`, the page's node
              serves that.
-``console``  `$ ` begins a command, the lines below it are its output; `...` stands for anything, also for
-             several lines. A command ends with exit code 0 and exactly this output. One whose output ends
+``console``  `$ ` begins a command, the lines below it are its output; `...` stands for any text, and as a
+             line for any lines or none. A command ends with exit code 0 and exactly this output. One whose output ends
              in a line `...` is left running, and a block without any `$ ` is what that command prints next.
-             `freshwire serve` and `freshwire dev` become the page's node.
+             `freshwire serve` and `freshwire dev` become the page's node. `$ADMIN_SOCKET` is the admin socket
+             of a node that a `python` block started.
 ``js``       runs in a tab of headless Chromium at the node's `/`; `until(condition)` waits there.
+``text``     is shown and not run.
 ``toml``     must parse.
 ``sh``       is for the reader's own machine: its syntax is checked, and `make` has each target that it
              names.
@@ -72,8 +74,11 @@ def blocks(page: Path) -> list[Block]:
 
 
 def pattern(expected: str) -> str:
-    """The regular expression for an expected output with its `...`."""
-    return re.escape(expected).replace(re.escape("..."), "(?s:.*?)")
+    """The regular expression for an expected output: `...` is any text, and a line of it any lines or none."""
+    return "".join(
+        r"(?:.*\n)*?" if line == "...\n" else re.escape(line).replace(re.escape("..."), "(?s:.*?)")
+        for line in expected.splitlines(keepends=True)
+    )
 
 
 @dataclass
@@ -134,6 +139,7 @@ class Reader:
         self.directory = directory
         self.open_things = open_things
         self.scope: dict[str, Any] = {"__name__": "page"}
+        self.admin_socket = ""
         self.node = contextlib.ExitStack()
         self.open_things.enter_context(self.node)
         self.address = WRITTEN_ADDRESS
@@ -153,6 +159,9 @@ class Reader:
         else:
             getattr(self, f"do_{block.language}")(block)
 
+    def do_text(self, block: Block) -> None:
+        pass
+
     def do_toml(self, block: Block) -> None:
         tomllib.loads(block.text)
 
@@ -170,7 +179,7 @@ class Reader:
 
             self.node.close()
             node = self.node.enter_context(freshwire.testing.node(self.scope["app"]))
-            self.scope["node"] = node
+            self.admin_socket = str(node.admin_socket)
             self.address = node.url.removeprefix("http://")
 
     def do_console(self, block: Block) -> None:
@@ -205,7 +214,13 @@ class Reader:
         process = subprocess.Popen(
             ["bash", "-c", f"exec {command}" if re.match(r"curl|freshwire", command) else command],
             cwd=self.directory,
-            env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "100"},
+            env={
+                **os.environ,
+                "PATH": f"{binaries}:{os.environ['PATH']}",
+                "NO_COLOR": "1",
+                "COLUMNS": "100",
+                "ADMIN_SOCKET": self.admin_socket,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -6,10 +6,9 @@ import asyncio
 
 import httpx
 import pytest
-from websockets.sync.client import connect
-
 from freshwire import WatchEnded
 from freshwire.testing import LiveNode, Transport
+from websockets.sync.client import connect
 
 from .boards import NUMBERS, Board
 

@@ -13,7 +13,6 @@ from django.urls import path
 from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-
 from freshwire import Fresh
 from freshwire.testing import LiveNode
 

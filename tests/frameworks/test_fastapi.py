@@ -20,12 +20,11 @@ from fastapi import (
     WebSocketException,
 )
 from fastapi.responses import StreamingResponse
+from freshwire import Fresh
+from freshwire.testing import LiveNode
 from pydantic import BaseModel
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
-
-from freshwire import Fresh
-from freshwire.testing import LiveNode
 
 Start = Callable[..., LiveNode]
 

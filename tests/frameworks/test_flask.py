@@ -8,7 +8,6 @@ from io import BytesIO
 import httpx
 from a2wsgi import WSGIMiddleware
 from flask import Flask, Response, jsonify, request, send_file, session
-
 from freshwire import Fresh
 from freshwire.testing import LiveNode
 

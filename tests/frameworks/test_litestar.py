@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
+from freshwire import Fresh
+from freshwire.testing import LiveNode
 from litestar import Controller, Litestar, WebSocket, get, post, websocket
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import State
@@ -17,9 +19,6 @@ from litestar.params import FromPath
 from litestar.response import ServerSentEvent
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
-
-from freshwire import Fresh
-from freshwire.testing import LiveNode
 
 Start = Callable[..., LiveNode]
 

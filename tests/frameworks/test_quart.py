@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
+from freshwire import Fresh
+from freshwire.testing import LiveNode
 from quart import Quart, Response, abort, g, request, session, websocket
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import connect
-
-from freshwire import Fresh
-from freshwire.testing import LiveNode
 
 Start = Callable[..., LiveNode]
 

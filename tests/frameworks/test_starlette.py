@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from freshwire import Fresh
+from freshwire.testing import LiveNode, Transport
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -20,9 +22,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-
-from freshwire import Fresh
-from freshwire.testing import LiveNode, Transport
 
 Start = Callable[..., LiveNode]
 TRANSPORTS: list[Transport] = ["sse", "websocket", "poll"]

@@ -27,12 +27,12 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site() -> Site:
     return Site()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live(site: Site) -> Iterator[LiveNode]:
     with node(site, **OPTIONS) as live:
         yield live

@@ -40,6 +40,8 @@ class Got:
     body: bytes
     position: str
     etag: str = ""
+    plain: bool = False
+    """By a request that does not watch."""
 
 
 @dataclass(frozen=True)
@@ -258,8 +260,9 @@ class LongPoll(Exchange):
         events: list[Event] = [Opened(position)]
         if status == 200:
             # A response that was streamed may have none; then any will do: it differs.
+            plain = not self.etag
             self.etag = self.field("etag") or '"none"'
-            events.append(Got(self.body, position, self.etag))
+            events.append(Got(self.body, position, self.etag, plain))
         self.http.start_next_cycle()
         self.ask(self.target, self._fields())
         return events

@@ -1,4 +1,4 @@
-"""Promise 6: nothing piles up, however fast a resource changes and however slowly it is read; the last state comes."""
+"""Promise 6: nothing piles up however fast a resource changes and slowly it is read, and the last state comes."""
 
 import itertools
 import threading

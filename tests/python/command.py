@@ -52,6 +52,11 @@ class Running:
             assert self._lines[number] != "(the end)", f"no {part!r} in:\n" + "\n".join(self._lines)
         return False
 
+    def printed(self) -> list[str]:
+        """Every line so far."""
+        with self._changed:
+            return list(self._lines)
+
     def url(self) -> str:
         """Wait until it serves; where."""
         return self.line("serves http").split("serves ")[1].split()[0].rstrip("/")

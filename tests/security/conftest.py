@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from freshwire.testing import LiveNode, node
 
 from .wire import TIMEOUT_S, Peer
@@ -43,7 +42,11 @@ class Target:
     def refused(self) -> dict[str, int]:
         """What the node has refused in this test: how often for each reason."""
         now: dict[str, int] = self.stats()["refusals"]
-        return {reason: n - self._before.get(reason, 0) for reason, n in now.items() if n > self._before.get(reason, 0)}
+        return {
+            reason: n - self._before.get(reason, 0)
+            for reason, n in now.items()
+            if n > self._before.get(reason, 0)
+        }
 
     @contextmanager
     def one_test(self) -> Iterator["Target"]:
@@ -80,7 +83,9 @@ class TargetProcess:
     def changed(self, tag: str) -> None:
         body = json.dumps({"tags": [tag]}).encode()
         with Peer(str(self._admin_socket)) as peer:
-            peer.send(b"POST /changes HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            peer.send(
+                b"POST /changes HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
             assert peer.response("POST").status == 200
 
     def memory_kib(self) -> int:

@@ -8,7 +8,7 @@ import pytest
 from .conftest import Target, TargetProcess, eventually
 from .wire import Peer, Response, handshake, request
 
-SOURCE = '''
+SOURCE = """
 async def app(scope, receive, send):
     if scope["type"] == "websocket":
         await receive()
@@ -17,7 +17,7 @@ async def app(scope, receive, send):
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-groups", b'"t"')]})
         await send({"type": "http.response.body", "body": b"ok"})
-'''
+"""
 namespace: dict[str, Any] = {}
 exec(SOURCE, namespace)
 app = namespace["app"]
@@ -74,7 +74,9 @@ def test_the_default_is_256_from_one_address(attack_process: Callable[..., Targe
     assert refused == {"max_connections_per_address": 44}, refused
 
 
-def test_connections_through_a_trusted_proxy_are_not_counted_as_its_own(attack: Callable[..., Target]) -> None:
+def test_connections_through_a_trusted_proxy_are_not_counted_as_its_own(
+    attack: Callable[..., Target],
+) -> None:
     target = attack(app, max_connections_per_address=2, trusted_proxies=["127.0.0.1"])
     opened(target, 5)
     assert not target.refused()

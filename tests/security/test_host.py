@@ -63,7 +63,7 @@ NO_HOSTS = {
     "an empty port": "Host: localhost:",
     "a port that is none": "Host: localhost:80evil",
     "a port too high": "Host: localhost:65536",
-    "another script": "Host: lоcalhost",
+    "another script": "Host: l\u043ecalhost",
     "an escape": "Host: localhos%74",
     "an empty label": "Host: localhost..",
     "a comma at the end": "Host: localhost,",
@@ -143,7 +143,11 @@ def test_a_node_that_others_reach_does_not_start_without_a_list(tmp_path: Path) 
     (tmp_path / "attacked.py").write_text("async def app(scope, receive, send): ...")
     command = [sys.executable, "-m", "freshwire", "serve", "attacked:app", "--admin-socket", "off"]
     ran = subprocess.run(
-        [*command, "--host", "0.0.0.0", "--port", "0"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [*command, "--host", "0.0.0.0", "--port", "0"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert ran.returncode == 2
     assert "--allow-host" in ran.stderr

@@ -18,7 +18,7 @@ FOREIGN = {
     "another scheme": "https://127.0.0.1:{port}",
     "another name of this host": "http://localhost:{port}",
     "another site in capitals": "HTTP://EVIL.EXAMPLE",
-    "another script": "http://127.0.0.١:{port}",
+    "another script": "http://127.0.0.\u0661:{port}",
     "another site in punycode": "http://xn--bcher-kva.example",
     "user information": "http://127.0.0.1:{port}@evil.example",
     "a path": "http://127.0.0.1:{port}/",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Target
+from .conftest import Target, eventually
 from .wire import TEXT, Peer, frame, handshake, request
 
 HIDDEN = request("/hidden")
@@ -87,6 +87,8 @@ def answers(peer: Peer, sent: bytes) -> bytes:
 
 
 EVIL = "Origin: http://evil.example"
+
+
 def responses(came: bytes) -> int:
     return len(re.findall(rb"HTTP/1\.1 \d{3} ", came))
 
@@ -101,7 +103,10 @@ REFUSED = {  # or ignored, which is the same to who sends something behind it
     ),
     "no key": (handshake("/").replace(b"Sec-WebSocket-Key", b"X-Key"), b"400"),
     "POST": (handshake("/").replace(b"GET", b"POST", 1), b"40"),
-    "h2c": (request("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"), b"200"),
+    "h2c": (
+        request("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
+        b"200",
+    ),
     "an unknown protocol": (request("/", "Connection: Upgrade", "Upgrade: irc"), b"200"),
     "CONNECT": (b"CONNECT internal:22 HTTP/1.1\r\nHost: internal:22\r\n\r\n", b"501"),
     "the application closes": (handshake("/refuses"), b"403"),
@@ -133,8 +138,7 @@ def test_nothing_behind_an_upgrade_that_a_limit_refuses_is_answered(
     target = attack(app, limit_concurrency=1)
     waiting = target.connect()
     waiting.send(request("/hangs"))
-    while "/hangs" not in app.asked:
-        pass
+    eventually(lambda: "/hangs" in app.asked, "it hangs")
     came = answers(target.connect(), handshake("/", subprotocol=subprotocol) + HIDDEN)
     assert came.startswith(b"HTTP/1.1 503"), came
     assert responses(came) == 1, came
@@ -232,9 +236,7 @@ FIRST_LINES = {
 
 
 @pytest.mark.parametrize("line", FIRST_LINES.values(), ids=FIRST_LINES)
-def test_a_first_line_that_parsers_differ_on_is_refused(
-    line: bytes, app: App, target: Target
-) -> None:
+def test_a_first_line_that_parsers_differ_on_is_refused(line: bytes, app: App, target: Target) -> None:
     came = answers(target.connect(), line + b"\r\nHost: localhost\r\n\r\n" + HIDDEN)
     assert came[:10] in (b"HTTP/1.1 4", b"HTTP/1.1 5"), came
     assert responses(came) == 1, came
@@ -274,9 +276,7 @@ def test_a_chunked_body_that_is_ambiguous_is_refused_and_nothing_behind_it_is_re
     assert sum(target.refused().values()) == 1
 
 
-def test_chunks_extensions_and_trailers_say_nothing_to_the_application(
-    app: App, target: Target
-) -> None:
+def test_chunks_extensions_and_trailers_say_nothing_to_the_application(app: App, target: Target) -> None:
     peer = target.connect()
     peer.send(
         request("/", "Transfer-Encoding: chunked", method="POST")
@@ -289,9 +289,7 @@ def test_chunks_extensions_and_trailers_say_nothing_to_the_application(
 
 
 @pytest.mark.parametrize("side", [b";" + b"a" * 9000, b";a=b" * 3000])
-def test_chunk_extensions_cost_no_more_than_a_limit(
-    side: bytes, target: Target
-) -> None:
+def test_chunk_extensions_cost_no_more_than_a_limit(side: bytes, target: Target) -> None:
     peer = target.connect()
     peer.send(request("/", "Transfer-Encoding: chunked", method="POST") + b"1" + side + b"\r\n")
     assert peer.response().status == 400

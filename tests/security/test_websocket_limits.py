@@ -13,9 +13,11 @@ from .wire import BINARY, CLOSE, PING, PONG, TEXT, Closed, Frame, Peer, frame
 
 CONTINUATION = 0
 COMPRESSED = 64
-DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover"
+DEFLATE = (
+    "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover"
+)
 
-SOURCE = '''
+SOURCE = """
 async def app(scope, receive, send):
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-groups", b'"t"')]})
@@ -29,7 +31,7 @@ async def app(scope, receive, send):
             await send({"type": "websocket.send", "text": text})
         else:
             await send({"type": "websocket.send", "bytes": message["bytes"]})
-'''
+"""
 namespace: dict[str, Any] = {}
 exec(SOURCE, namespace)
 echo = namespace["app"]
@@ -147,7 +149,11 @@ def test_a_message_has_so_many_fragments(subprotocol: str, attack: Callable[...,
 
 @BOTH
 @pytest.mark.parametrize(
-    "sent", [frame(PONG), frame(TEXT, last=False) + frame(CONTINUATION, b"x" * 10, last=False) * 500 + frame(PONG) * 700]
+    "sent",
+    [
+        frame(PONG),
+        frame(TEXT, last=False) + frame(CONTINUATION, b"x" * 10, last=False) * 500 + frame(PONG) * 700,
+    ],
 )
 def test_so_many_frames_come_in_a_second(sent: bytes, subprotocol: str, target: Target) -> None:
     peer = opened(target, subprotocol)
@@ -246,15 +252,8 @@ def test_a_flood_of_messages_is_slowed_and_others_are_served(attack: Callable[..
     for n in range(8):
         other.send(frame(TEXT, b"%d" % n))
         assert other.message().payload == b"%d" % n
-    flooder.send(frame(CLOSE))
-    got = 0
-    flooder.socket.settimeout(1)
-    try:
-        while flooder.message().op == TEXT:
-            got += 1
-    except TimeoutError:
-        pass
-    assert got < 400  # generous: what the rate allows is about ten
+    # What the rate allows in this time is a handful.
+    assert flooder.available().count(b"flood") < 100
     assert target.connect().get("/").status == 200
 
 

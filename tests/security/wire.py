@@ -139,6 +139,18 @@ class Peer:
             data, self._had = self._had, b""
             return data
 
+    def available(self) -> bytes:
+        """What has come, without waiting for more."""
+        self.socket.setblocking(False)
+        try:
+            while True:
+                self._more()
+        except BlockingIOError:
+            data, self._had = self._had, b""
+            return data
+        finally:
+            self.socket.settimeout(TIMEOUT_S)
+
     def response(self, method: str = "GET") -> Response:
         """The next response, interim ones left out."""
         while True:
@@ -240,7 +252,13 @@ def handshake(target: str = "/", *lines: str, host: str = "localhost", subprotoc
 
 
 def frame(
-    op: int, payload: bytes = b"", *, last: bool = True, bits: int = 0, mask: bool = True, size: int | None = None
+    op: int,
+    payload: bytes = b"",
+    *,
+    last: bool = True,
+    bits: int = 0,
+    mask: bool = True,
+    size: int | None = None,
 ) -> bytes:
     """A client's frame; `size`: what the length field says, if not the truth; `bits`: the reserved ones."""
     size = len(payload) if size is None else size

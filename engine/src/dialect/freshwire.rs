@@ -8,7 +8,7 @@ use crate::http::response::{BodyFraming, DateClock, LAST_CHUNK, write_head};
 use crate::hub::{Encode, Form};
 use crate::resource::annotate;
 use crate::resource::representation::Representation;
-use crate::resource::watches::Notices;
+use crate::resource::watch::Notices;
 use crate::transport::sse::{self, Event};
 use crate::transport::websocket::{close, deflate, encoder, frame::Op};
 use std::sync::Arc;

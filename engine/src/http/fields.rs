@@ -34,6 +34,22 @@ impl Fields {
         self.ends.push(Ends { name, value: self.text.len() as u32 });
     }
 
+    /// Append a line whose value is written as it is displayed.
+    pub fn push_display(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.push(name, "");
+        // A `Vec` takes everything.
+        let _ = std::io::Write::write_fmt(&mut self.text, format_args!("{value}"));
+        if let Some(ends) = self.ends.last_mut() {
+            ends.value = self.text.len() as u32;
+        }
+    }
+
+    /// Make room for `lines` more with `bytes` bytes of text.
+    pub fn reserve(&mut self, lines: usize, bytes: usize) {
+        self.text.reserve(bytes);
+        self.ends.reserve(lines);
+    }
+
     /// The lines in order: name in lower case, value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut start = 0;
@@ -94,6 +110,8 @@ mod tests {
         assert_eq!(fields.all("accept").collect::<Vec<_>>(), [b"a", b"b"]);
         assert_eq!(fields.get("x-y"), Some(&b""[..]));
         assert_eq!(fields.get("none"), None);
-        assert_eq!(fields.without(|n| n == b"accept").len(), 1);
+        let mut kept = fields.without(|n| n == b"accept");
+        kept.push_display("n", 7);
+        assert_eq!(kept.iter().collect::<Vec<_>>(), [(&b"x-y"[..], &b""[..]), (b"n", b"7")]);
     }
 }

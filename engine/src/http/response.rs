@@ -108,7 +108,7 @@ pub fn check_field_value(value: &[u8]) -> bool {
 }
 
 /// A field that speaks of this connection or this message's framing (RFC 9110 §7.6.1), which is ours to say.
-fn is_framing_field(name: &[u8]) -> bool {
+pub fn is_framing_field(name: &[u8]) -> bool {
     matches!(
         name,
         b"connection"

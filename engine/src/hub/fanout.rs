@@ -260,9 +260,9 @@ mod tests {
     fn everybody_gets_the_newest_however_the_walk_is_cut() {
         let mut fanout = FanOut::new();
         let topic = TopicId { slot: 3, generation: 1 };
-        for conn in 0..5 {
+        (0..5).for_each(|conn| {
             fanout.subscribe(conn, topic, 1, NONE);
-        }
+        });
         fanout.publish(message(topic, 2));
         assert_eq!(walk(&mut fanout, 2), [(0, 2), (1, 2)]);
         fanout.publish(message(topic, 3));

@@ -19,7 +19,7 @@ pub fn etag(fields: &mut Fields, rep: &Representation) {
 
 /// `fresh-position`: the position from which the client can watch what it was given.
 pub fn fresh_position(fields: &mut Fields, position: Salted) {
-    fields.push("fresh-position", position.to_string());
+    fields.push_display("fresh-position", position);
 }
 
 /// `cache-groups` (RFC 9875 §2). A tag that is not ASCII cannot be said in this field.
@@ -42,6 +42,7 @@ pub fn not_modified(rep: &Representation) -> Fields {
 }
 
 fn annotated(rep: &Representation, mut fields: Fields) -> Fields {
+    fields.reserve(5, 192);
     etag(&mut fields, rep);
     groups(&mut fields, &rep.groups);
     fresh_position(&mut fields, rep.id());
@@ -118,13 +119,19 @@ impl CacheStatus {
 
 /// `cache-status`, after those of the caches nearer to the application.
 pub fn cache_status(fields: &mut Fields, status: CacheStatus) {
-    let value = match status {
-        CacheStatus::Hit => format!("{CACHE}; hit"),
-        CacheStatus::Forwarded(why) => format!("{CACHE}; fwd={}", why.token()),
-        CacheStatus::Stored(why) => format!("{CACHE}; fwd={}; stored", why.token()),
-        CacheStatus::Collapsed(why) => format!("{CACHE}; fwd={}; collapsed", why.token()),
-    };
-    fields.push("cache-status", value);
+    let name = "cache-status";
+    match status {
+        CacheStatus::Hit => fields.push_display(name, format_args!("{CACHE}; hit")),
+        CacheStatus::Forwarded(why) => {
+            fields.push_display(name, format_args!("{CACHE}; fwd={}", why.token()))
+        }
+        CacheStatus::Stored(why) => {
+            fields.push_display(name, format_args!("{CACHE}; fwd={}; stored", why.token()));
+        }
+        CacheStatus::Collapsed(why) => {
+            fields.push_display(name, format_args!("{CACHE}; fwd={}; collapsed", why.token()));
+        }
+    }
 }
 
 #[cfg(test)]

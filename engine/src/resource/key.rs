@@ -21,11 +21,16 @@ impl ResourceKey {
             "wss" => "https",
             other => other,
         };
-        let authority = authority.to_ascii_lowercase();
         let default_port = if scheme == "https" { ":443" } else { ":80" };
         let authority =
-            authority.strip_suffix(default_port).or(authority.strip_suffix(':')).unwrap_or(&authority);
-        Self(format!("{scheme}://{authority}{path_and_query}").into())
+            authority.strip_suffix(default_port).or(authority.strip_suffix(':')).unwrap_or(authority);
+        let mut uri = String::with_capacity(scheme.len() + 3 + authority.len() + path_and_query.len());
+        uri.push_str(scheme);
+        uri.push_str("://");
+        uri.push_str(authority);
+        uri[scheme.len()..].make_ascii_lowercase();
+        uri.push_str(path_and_query);
+        Self(uri.into())
     }
 
     /// The whole URI.

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod conditional;
 pub mod flights;
 pub mod freshness;
+mod ghosts;
 pub mod invalidation;
 pub mod key;
 pub mod layer;
@@ -18,6 +19,7 @@ pub mod position;
 pub mod representation;
 pub mod tags;
 pub mod token;
+pub mod watch;
 pub mod watches;
 
 mod hit_for_miss;

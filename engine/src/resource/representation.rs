@@ -9,6 +9,7 @@ use super::position::{Position, Salted};
 use super::tags::{TagHash, uri_tag};
 use crate::app::ResponseHead;
 use crate::http::fields::Fields;
+use crate::http::response::is_framing_field;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -170,23 +171,18 @@ fn kept_fields(fields: &Fields, audience: Sharing) -> Fields {
         .map(|name| name.trim_ascii().to_ascii_lowercase())
         .collect();
     fields.without(|name| {
-        matches!(
-            name,
-            b"connection"
-                | b"keep-alive"
-                | b"proxy-connection"
-                | b"te"
-                | b"trailer"
-                | b"transfer-encoding"
-                | b"upgrade"
-                | b"proxy-authenticate"
-                | b"proxy-authentication-info"
-                | b"content-length"
-                | b"etag"
-                | b"age"
-                | b"cache-groups"
-                | b"fresh-position"
-        ) || (name == b"set-cookie" && audience != Sharing::Private)
+        is_framing_field(name)
+            || matches!(
+                name,
+                b"trailer"
+                    | b"proxy-authenticate"
+                    | b"proxy-authentication-info"
+                    | b"etag"
+                    | b"age"
+                    | b"cache-groups"
+                    | b"fresh-position"
+            )
+            || (name == b"set-cookie" && audience != Sharing::Private)
             || listed.iter().any(|l| l == name)
     })
 }
@@ -200,7 +196,8 @@ fn valid_etag(value: &[u8]) -> Option<&str> {
 
 /// A strong entity tag: 128 bits of BLAKE3 over what a client would see as the content. Not keyed, so that every node and
 /// every restart says the same.
-fn content_etag(fields: &Fields, body: &[u8]) -> Box<str> {
+/// A strong entity tag for content that the application gave none.
+pub fn content_etag(fields: &Fields, body: &[u8]) -> Box<str> {
     let mut hasher = blake3::Hasher::new();
     for name in ["content-type", "content-encoding"] {
         let value = fields.get(name).unwrap_or_default();
@@ -209,7 +206,11 @@ fn content_etag(fields: &Fields, body: &[u8]) -> Box<str> {
     }
     hasher.update(body);
     let hash = hasher.finalize();
-    format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash.as_bytes()[..16])).into()
+    let mut tag = String::with_capacity(24);
+    tag.push('"');
+    URL_SAFE_NO_PAD.encode_string(&hash.as_bytes()[..16], &mut tag);
+    tag.push('"');
+    tag.into()
 }
 
 fn is_text(fields: &Fields, body: &[u8]) -> bool {

@@ -6,84 +6,15 @@
 //!
 //! Pure state under one lock: who reads, and who is told, is the shards' business ([`Reader`], [`Hub`]).
 use super::flights::Waiter;
+use super::ghosts::Ghosts;
 use super::key::{ResourceKey, VariantKey};
 use super::representation::Representation;
 use super::tags::TagHash;
-use crate::hub::{Encode, Hub, TopicId};
+use super::watch::{Next, Notices, Opened, Outcome, Reader, Source};
+use crate::hub::{Hub, TopicId};
 use hashbrown::{HashMap, HashSet};
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-
-/// How to read a variant again.
-#[derive(Debug)]
-pub struct Source {
-    /// `http` or `https`.
-    pub scheme: &'static str,
-    /// Path and query.
-    pub target: Box<str>,
-    /// The canonical request: nothing of any client's but what `Vary` and, for a private variant, the credentials name.
-    pub fields: crate::http::fields::Fields,
-    /// The listener through which it was first asked for (says what the application sees as its own address).
-    pub listener: u8,
-}
-
-/// Who is told to read a variant again: the shard it lives on.
-pub trait Reader: Send + Sync {
-    /// Read this variant now.
-    fn read_again(&self, home: u8, topic: TopicId);
-    /// See when this variant's lifetime ends: it is another than it was.
-    fn look(&self, home: u8, topic: TopicId);
-    /// The read that this one waited for is over; `alone`: it was of no use.
-    fn landed(&self, waiter: Waiter, alone: bool);
-}
-
-/// What watchers are told.
-pub trait Notices: Send + Sync {
-    /// The resource has this representation now.
-    fn representation(&self, representation: Arc<Representation>) -> Arc<dyn Encode>;
-    /// The answer has become this one: the watch is over.
-    fn gone(&self, status: u16, detail: &str) -> Arc<dyn Encode>;
-    /// The watch must be opened anew: what it stood for is chosen differently now.
-    fn reset(&self) -> Arc<dyn Encode>;
-}
-
-/// How a read ended.
-pub enum Outcome {
-    /// A representation of the same variant.
-    Read(Box<Representation>),
-    /// 401, 403, 404, 410, or another answer that is no representation.
-    Gone(u16, String),
-    /// The answer is of another variant now (shared or private, other `Vary`).
-    Reset,
-    /// 5xx, a timeout, an abort.
-    Failed,
-}
-
-/// What the home shard does after a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Nothing, until its lifetime ends.
-    Rest,
-    /// Read again now.
-    Again,
-    /// Read again after a pause: this many reads have failed in a row.
-    Pause(u32),
-    /// The watch is over.
-    Over,
-}
-
-/// A subscription to a watched variant.
-pub struct Opened {
-    /// What to subscribe to.
-    pub topic: TopicId,
-    /// The version that `current` is.
-    pub version: u64,
-    /// The newest representation.
-    pub current: Arc<Representation>,
-    /// The watch is new here: arm its lifetime.
-    pub created: bool,
-}
 
 struct Watch {
     key: VariantKey,
@@ -120,18 +51,9 @@ impl Watch {
     }
 }
 
-/// What is remembered of a variant that is no longer watched, so that a watcher that comes back hears nothing if
-/// nothing changed.
-struct Ghost {
-    etag: Box<str>,
-    since: u64,
-}
-
 /// Nobody is told to look later than this, milliseconds: what is to be done is kept until then, also for a watch that has
 /// gone.
 const LONGEST_LOOK_MS: u64 = 60_000;
-
-const MAX_GHOSTS: usize = 16 * 1024;
 
 #[derive(Default)]
 struct State {
@@ -140,35 +62,7 @@ struct State {
     by_tag: HashMap<TagHash, HashSet<TopicId>>,
     /// By what a resource's variants are chosen, and how many of them are watched.
     vary: HashMap<ResourceKey, Varied>,
-    ghosts: HashMap<VariantKey, Ghost>,
-    ghost_order: VecDeque<VariantKey>,
-    /// How many ghosts a resource has.
-    ghost_resources: HashMap<ResourceKey, usize>,
-}
-
-impl State {
-    fn haunt(&mut self, key: VariantKey, ghost: Ghost) {
-        if self.ghosts.insert(key.clone(), ghost).is_none() {
-            *self.ghost_resources.entry(key.resource.clone()).or_default() += 1;
-            self.ghost_order.push_back(key);
-        }
-        while self.ghost_order.len() > MAX_GHOSTS {
-            if let Some(oldest) = self.ghost_order.pop_front() {
-                self.exorcise(&oldest);
-            }
-        }
-    }
-
-    fn exorcise(&mut self, key: &VariantKey) -> Option<Ghost> {
-        let ghost = self.ghosts.remove(key)?;
-        if let Some(count) = self.ghost_resources.get_mut(&key.resource) {
-            *count -= 1;
-            if *count == 0 {
-                self.ghost_resources.remove(&key.resource);
-            }
-        }
-        Some(ghost)
-    }
+    ghosts: Ghosts,
 }
 
 /// The names of the fields, and how many variants chosen by them are watched.
@@ -216,26 +110,23 @@ impl Watches {
     /// Whether the resource is watched, or was not long ago.
     pub fn knows(&self, resource: &ResourceKey) -> bool {
         let state = self.state();
-        state.vary.contains_key(resource)
-            || (!state.ghosts.is_empty() && state.ghost_resources.contains_key(resource))
+        state.vary.contains_key(resource) || state.ghosts.knows(resource)
     }
 
     /// A client was given this representation outside of a watch: whoever watches the variant gets it too, and if it
     /// differs from what a watcher that left may have, that watcher no longer counts as up to date.
     pub fn saw(&self, key: &VariantKey, read: &Representation, changed: impl FnOnce(&Representation) -> u64) {
         let mut state = self.state();
-        if !(200..300).contains(&read.status) {
-            // A refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
-            state.exorcise(key);
-            let topic = state.by_key.get(key).copied();
-            if let Some(watch) = topic.and_then(|topic| state.watches.get_mut(&topic)) {
-                watch.doubt(read.position.offset);
-            }
-        } else if let Some(&topic) = state.by_key.get(key) {
+        // What is a refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
+        let refused = !(200..300).contains(&read.status);
+        let topic = state.by_key.get(key).copied();
+        if refused && let Some(watch) = topic.and_then(|topic| state.watches.get_mut(&topic)) {
+            watch.doubt(read.position.offset);
+        } else if let Some(topic) = topic {
             self.absorb(&mut state, topic, read.copy(), changed);
             self.see_to(&mut state, topic);
-        } else if state.ghosts.get(key).is_some_and(|ghost| ghost.etag != read.etag) {
-            state.exorcise(key);
+        } else {
+            state.ghosts.saw(key, read);
         }
     }
 
@@ -299,11 +190,8 @@ impl Watches {
         if state.watches.len() >= self.max_watched {
             return None;
         }
-        if let Some(ghost) = state.exorcise(key)
-            && ghost.etag == read.etag
-            && !read.weak
-        {
-            read.since = ghost.since;
+        if let Some(since) = state.ghosts.revive(key, &read) {
+            read.since = since;
         }
         let topic = self.hub.create();
         let current = Arc::new(read);
@@ -356,8 +244,7 @@ impl Watches {
     /// Forget a watch that nobody is left of, but for what a watcher that comes back may have.
     fn bury(&self, state: &mut State, topic: TopicId) -> Option<VariantKey> {
         let watch = self.remove(state, topic)?;
-        let ghost = Ghost { etag: watch.current.etag.clone(), since: watch.current.since };
-        state.haunt(watch.key.clone(), ghost);
+        state.ghosts.remember(watch.key.clone(), &watch.current);
         Some(watch.key)
     }
 

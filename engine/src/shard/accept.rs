@@ -88,9 +88,12 @@ impl Shard {
     pub(super) fn adopt(&mut self, fd: RawFd, peer: Peer, door: u8) {
         let key = self.conns.insert(Conn::new(fd, peer, door, self.wheel.now()));
         let events = sys::EPOLLIN | sys::EPOLLOUT | sys::EPOLLRDHUP | sys::EPOLLET;
-        if self.draining || self.poller.add(fd, events, key.pack()).is_err() {
+        if self.poller.add(fd, events, key.pack()).is_err() {
             return self.close(key);
         }
         self.arm(key);
+        if self.draining {
+            self.rest_in_drain(key);
+        }
     }
 }

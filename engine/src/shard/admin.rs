@@ -7,6 +7,7 @@ use super::exchange::Gathering;
 use super::work::Work;
 use crate::app::ResponseHead;
 use crate::http::fields::Fields;
+use crate::http::lists::list;
 use crate::http::refusal::Refusal;
 use crate::http::response::{BodyFraming, CONTINUE, write_head};
 use crate::net::slab::Key;
@@ -19,6 +20,15 @@ use std::sync::Arc;
 
 /// How long figures are fresh: they are read again for their watchers this often.
 const FIGURES: &str = "public, max-age=1";
+
+/// Prometheus' text format.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Whether a request for the figures comes from a collector of them rather than from somebody who reads JSON.
+pub(super) fn wants_exposition(work: &Work) -> bool {
+    let asks = |value: &[u8]| list(value).any(|range| range.to_ascii_lowercase().starts_with(b"text/plain"));
+    work.fields.all("accept").any(asks)
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,20 +93,22 @@ impl Shard {
         if work.expects_continue {
             self.write(key, CONTINUE);
         }
-        self.want(key);
+        // What is left of it is read after this connection's turn, which holds what was read so far.
+        self.again.push(key);
+        self.arm(key);
     }
 
     /// Answer such a request, whose body is there.
     pub(super) fn answer_own(&mut self, key: Key, body: Vec<u8>) {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let path = work.target.split('?').next().unwrap_or_default();
-        let answer = if !work.admin {
+        let answer = if self.is_own_resource(work) && wants_exposition(work) {
+            Ok((EXPOSITION, self.shared.metrics.prometheus()))
+        } else if !work.admin {
             Err(Refusal::new(404, "not_found", "the node has nothing here"))
         } else {
             match (&*work.method, path) {
-                ("GET", "/metrics") => {
-                    Ok(("text/plain; version=0.0.4; charset=utf-8", self.shared.metrics.prometheus()))
-                }
+                ("GET", "/metrics") => Ok((EXPOSITION, self.shared.metrics.prometheus())),
                 ("GET", "/position") => {
                     Ok(("application/json", self.position_json(self.shared.resources.log.head())))
                 }

@@ -2,28 +2,27 @@
 use super::Shard;
 use super::conn::{After, State};
 use super::exchange::{Exchange, Gathering, Purpose};
-use super::get::forwarded;
+use super::get::{forwarded, passed_fields};
+use super::keep::{gets_etag, late_fill};
 use super::work::{Intent, Sending};
 use crate::app::{Answer, ExchangeId, ResponseHead};
 use crate::http::fields::Fields;
-use crate::http::lists::{cache_control, sf_strings};
-use crate::http::path::normalise;
 use crate::http::refusal::Refusal;
 use crate::http::response::{
     self, BodyFraming, CONTINUE, LAST_CHUNK, write_chunk, write_head, write_trailers,
 };
 use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
-use crate::resource::invalidation::invalidated;
-use crate::resource::key::{Audience, Selectors, VariantKey, Vary};
-use crate::resource::policy::{Decision, Seen, Sharing, decide};
-use crate::resource::representation::Representation;
-use crate::resource::tags::{TagHash, uri_tag};
+use crate::resource::key::Vary;
+use crate::resource::policy::Sharing;
+use crate::resource::representation::content_etag;
 use crate::transport::websocket::close;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
-/// A body of a declared length up to this is waited for, so that the representation is whole when its head goes out.
+/// A body of a declared length up to this is waited for (for a tick at most), so that the representation is whole when
+/// its head goes out.
 const SHORT_BODY_BYTES: u64 = 64 * 1024;
 
 impl Shard {
@@ -83,38 +82,6 @@ impl Shard {
         }
     }
 
-    /// The tags of a response: those given beside its head, and those in `cache-groups`. `None`: not all are good.
-    pub(super) fn groups_of(&self, head: &ResponseHead) -> Option<Vec<Box<str>>> {
-        if head.tags.is_empty() && head.fields.get("cache-groups").is_none() {
-            return Some(vec![]);
-        }
-        let listed = sf_strings(head.fields.all("cache-groups")).unwrap_or_default();
-        let all = head.tags.iter().map(|tag| &**tag).chain(listed.iter().map(String::as_str));
-        let checked = self.shared.resources.check(all);
-        if checked.is_err() {
-            self.shared.metrics.refused("tags");
-        }
-        checked.ok()
-    }
-
-    /// What may be done with a response to a GET, and its tags.
-    pub(super) fn judge(&self, head: &ResponseHead, credentials: bool) -> (Decision, Vec<Box<str>>) {
-        let groups = self.groups_of(head);
-        let said = cache_control(head.fields.all("cache-control"));
-        let mut decision = decide(&Seen {
-            method: "GET",
-            credentials,
-            head,
-            cache_control: &said,
-            tagged: groups.as_ref().is_some_and(|groups| !groups.is_empty()),
-            received_unix_s: self.unix_s,
-        });
-        if groups.is_none() {
-            (decision.storable, decision.reusable) = (false, false);
-        }
-        (decision, groups.unwrap_or_default())
-    }
-
     fn started(&mut self, key: Key, exchange: Key, mut head: Box<ResponseHead>, body: Bytes, more: bool) {
         let max_bytes = self.shared.options.max_representation_bytes;
         let Some(conn) = self.conns.get_mut(key) else { return };
@@ -123,14 +90,15 @@ impl Shard {
             // A WebSocket that the application denies (ASGI's websocket.http.response) is a response like others.
             work.intent = Intent::Once;
             conn.keep_alive = false;
-            return self.pass(key, exchange, &head, vec![], None, body, more);
+            return self.pass(key, exchange, *head, vec![], None, body, more);
         }
         if !matches!(&*work.method, "GET" | "HEAD") {
             self.write_invalidates(key, &head);
-            return self.pass(key, exchange, &head, vec![], None, body, more);
+            return self.pass(key, exchange, *head, vec![], None, body, more);
         }
         let (credentials, position, once, head_only) =
             (work.credentials, work.position, matches!(work.intent, Intent::Once), &*work.method == "HEAD");
+        let for_others = work.asks_as_anybody();
         let (mut decision, groups) = self.judge(&head, credentials);
         let too_large = body.len().max(head.content_length.unwrap_or(0) as usize) > max_bytes;
         let newest = self.shared.resources.newest_change(&self.tags_of(key, &groups));
@@ -139,10 +107,11 @@ impl Shard {
             decision.storable = false;
         }
         let watching = !once && decision.watchable && !too_large;
-        let keeping = once && decision.storable && !head_only && !too_large;
+        let keeping = once && decision.storable && for_others && !too_large;
         if !watching && !keeping {
             self.land_alone(key, once && !matches!(decision.vary, Vary::Any) && !decision.storable);
         }
+        decision.storable &= for_others;
         if !once && !watching {
             if too_large {
                 let detail =
@@ -177,6 +146,12 @@ impl Shard {
         }
         if watching || awaited {
             self.took(key, body.len());
+            if let Some(conn) = self.conns.get_mut(key)
+                && let Some(work) = conn.work.as_deref_mut()
+            {
+                (work.awaits_rest, conn.tick) = (awaited && !watching, self.wheel.now());
+                self.arm(key);
+            }
             if let Some(exchange) = self.exchanges.get_mut(exchange) {
                 exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
             }
@@ -187,7 +162,7 @@ impl Shard {
         if keeping && let Some(exchange) = self.exchanges.get_mut(exchange) {
             exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
         }
-        self.pass(key, exchange, &head, groups, sharing, body, more);
+        self.pass(key, exchange, *head, groups, sharing, body, more);
     }
 
     /// A whole answer to a GET is there: open the watch, or answer with it, and keep it if it may be kept.
@@ -201,15 +176,21 @@ impl Shard {
         let names = if let Vary::Names(names) = &vary { names.clone() } else { vec![] };
         let audience = gathering.decision.audience_of(&work.fields);
         let sharing = gathering.decision.audience;
-        let watchable = gathering.decision.watchable && !head_only;
-        let plain = !keeping && !watching;
         // An answer to HEAD need not say anything of the content: no validator is made from it.
-        let has_etag = gathering.head.status == 200 && gathering.head.fields.get("etag").is_some();
-        if plain && (head_only || !(gets_etag(&gathering.head) || (watchable && has_etag))) {
-            let Gathering { head, body, decision, groups } = gathering;
+        let etagged = !head_only && gets_etag(&gathering.head);
+        let watchable = gathering.decision.watchable && !head_only;
+        // Without a watch to tell and a condition to check, a representation is of no use.
+        let compared =
+            work.fields.get("if-none-match").is_some() || work.fields.get("if-modified-since").is_some();
+        let followed =
+            work.resource.as_ref().is_some_and(|resource| self.shared.resources.watches.knows(resource));
+        let comparable = work.asks_as_anybody() && (compared || followed);
+        let has_etag =
+            watchable && gathering.head.status == 200 && gathering.head.fields.get("etag").is_some();
+        if !(keeping || watching || ((etagged || has_etag) && comparable)) {
+            let Gathering { mut head, body, decision, groups } = gathering;
             let body = Bytes::from(body);
-            let followed = |resource| self.shared.resources.watches.knows(resource);
-            if watchable && work.resource.as_ref().is_some_and(followed) {
+            if watchable && followed {
                 let gathering =
                     Gathering { head: head.clone(), body: body.to_vec(), decision, groups: groups.clone() };
                 if let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref())
@@ -218,7 +199,11 @@ impl Shard {
                     self.keep(key, &names, audience, &Arc::new(made), false);
                 }
             }
-            return self.pass(key, exchange, &head, groups, Some(sharing), body, false);
+            if etagged {
+                let etag = content_etag(&head.fields, &body);
+                head.fields.push("etag", &*etag);
+            }
+            return self.pass(key, exchange, *head, groups, Some(sharing), body, false);
         }
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let Some(made) = self.make(work, gathering, position) else { return };
@@ -239,51 +224,33 @@ impl Shard {
         }
     }
 
-    /// Keep a representation for later GETs if it may be, and let the variant's watch know of it in any case: a client
-    /// has it now, under its position.
-    fn keep(
-        &self,
-        key: Key,
-        vary: &[Box<str>],
-        audience: Audience,
-        rep: &Arc<Representation>,
-        storable: bool,
-    ) {
-        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
-        let Some(resource) = work.resource.clone() else { return };
-        let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };
-        let resources = &self.shared.resources;
-        resources.watches.saw(&variant, rep, |rep| resources.newest_change(&rep.tags));
-        if storable {
-            resources.cache.insert(variant, vary, rep.clone());
-        }
-    }
-
     /// Begin to pass a response on.
     #[allow(clippy::too_many_arguments)]
     fn pass(
         &mut self,
         key: Key,
         exchange: Key,
-        head: &ResponseHead,
+        head: ResponseHead,
         groups: Vec<Box<str>>,
         sharing: Option<Sharing>,
         body: Bytes,
         more: bool,
     ) {
-        let mut fields = self.passed_fields(head, &groups);
+        let ResponseHead { status: code, fields, content_length, .. } = head;
+        let mut fields = passed_fields(fields, &groups);
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
         let position = self.shared.resources.position(work.position);
-        if !more || sharing.is_none() {
-            // What is streamed is not compared with what watchers have: nobody shall watch from it.
+        if sharing.is_none() || (!more && work.asks_as_anybody()) {
+            // What is streamed, or was asked for in a way of its own, is not compared with what watchers have: nobody
+            // shall watch from it.
             annotate::fresh_position(&mut fields, position.salted(None));
         }
         let status = CacheStatus::Forwarded(forwarded(sharing));
         annotate::cache_status(&mut fields, status);
-        let bodiless = head.status < 200 || matches!(head.status, 204 | 304);
+        let bodiless = code < 200 || matches!(code, 204 | 304);
         let head_only = bodiless || &*work.method == "HEAD";
-        let known = if more { head.content_length } else { Some(body.len() as u64) };
+        let known = if more { content_length } else { Some(body.len() as u64) };
         let (framing, sending) = match known {
             _ if head_only => {
                 if !bodiless && fields.get("content-length").is_none() && !more && !body.is_empty() {
@@ -302,16 +269,33 @@ impl Shard {
             // What is left of the request would be read as the next one.
             conn.keep_alive = false;
         }
-        (work.sending, work.status, work.cache) = (sending, head.status, status.word());
+        (work.sending, work.status, work.cache) = (sending, code, status.word());
         let (minor, keep_alive) = (work.minor, conn.keep_alive);
         let mut out = self.buffer(key);
-        write_head(&mut out, minor, head.status, &fields, framing, keep_alive, self.date.at(self.unix_s));
+        write_head(&mut out, minor, code, &fields, framing, keep_alive, self.date.at(self.unix_s));
         self.append(key, &mut out, &body, more, None);
         if !more {
             self.forget(exchange);
             self.complete(key);
         }
         self.give(key, out);
+    }
+
+    /// The rest of a short body does not come: pass on what is there.
+    pub(super) fn pass_on(&mut self, key: Key) {
+        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
+        work.awaits_rest = false;
+        let Some(exchange) = work.exchange else { return };
+        let Some(entry) = self.exchanges.get_mut(exchange) else { return };
+        let Some(gathering) = &entry.gathering else { return };
+        let (head, body) = (gathering.head.clone(), Bytes::copy_from_slice(&gathering.body));
+        let (groups, sharing) = (gathering.groups.clone(), gathering.decision.audience);
+        if !gathering.decision.storable {
+            entry.gathering = None;
+        }
+        // They were settled when they were kept back, and will be once more when they are sent.
+        entry.flow.buffered.fetch_add(body.len(), SeqCst);
+        self.pass(key, exchange, *head, groups, Some(sharing), body, true);
     }
 
     /// More of a response.
@@ -412,38 +396,6 @@ impl Shard {
         }
     }
 
-    /// What a GET's representation would depend on.
-    fn tags_of(&self, key: Key, groups: &[Box<str>]) -> Vec<TagHash> {
-        let resource = self.conns.get(key).and_then(|conn| conn.work.as_deref()?.resource.as_ref());
-        resource.map(uri_tag).into_iter().chain(groups.iter().map(|group| TagHash::of(group))).collect()
-    }
-
-    /// A successful unsafe request changes what it names, before its answer goes out (RFC 9111 §4.4, RFC 9875).
-    fn write_invalidates(&mut self, key: Key, head: &ResponseHead) {
-        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
-        let Some(resource) = &work.resource else { return };
-        let groups = sf_strings(head.fields.all("cache-group-invalidation")).unwrap_or_default();
-        let normalised = |path: &str| Some(normalise(path).into_owned());
-        let changed = invalidated(&work.method, resource, head.status, &head.fields, groups, normalised);
-        if changed.is_empty() {
-            return;
-        }
-        let groups = match self.shared.resources.check(changed.tags.iter().map(String::as_str)) {
-            Ok(groups) => groups,
-            Err(_) => {
-                self.shared.metrics.refused("tags");
-                vec![]
-            }
-        };
-        let tags: Vec<TagHash> = changed
-            .resources
-            .iter()
-            .map(uri_tag)
-            .chain(groups.iter().map(|group| TagHash::of(group)))
-            .collect();
-        work.position = self.shared.resources.changed(&tags);
-    }
-
     /// The response is whole (what of it is unsent goes out later): the connection is free for the next request.
     pub(super) fn complete(&mut self, key: Key) {
         let now = self.wheel.now();
@@ -474,27 +426,5 @@ impl Shard {
                 self.land(&flight, false);
             }
         }
-    }
-}
-
-/// Whether the node gives it a strong validator (RFC 9110 §8.8.3).
-fn gets_etag(head: &ResponseHead) -> bool {
-    head.status == 200
-        && head.fields.get("etag").is_none()
-        && !cache_control(head.fields.all("cache-control")).no_store
-}
-
-/// A response whose tags changed while it was made may be reused by nobody for long.
-pub(super) fn late_fill(fields: &mut Fields) {
-    let said = cache_control(fields.all("cache-control"));
-    if said.max_age.is_some_and(|age| age > 1)
-        || said.s_maxage.is_some_and(|age| age > 1)
-        || fields.get("expires").is_some()
-    {
-        *fields = fields.without(|name| matches!(name, b"cache-control" | b"expires"));
-        let still =
-            [(said.no_store, "no-store, "), (said.no_cache, "no-cache, "), (said.private, "private, ")];
-        let still: String = still.iter().filter(|(said, _)| *said).map(|(_, directive)| *directive).collect();
-        fields.push("cache-control", format!("{still}max-age=1"));
     }
 }

@@ -13,6 +13,10 @@ use std::cmp::Reverse;
 
 /// How long a peer may take to read our last words.
 const LINGER_S: f64 = 2.0;
+/// How long a connection that a drain finds new has for its first request, milliseconds.
+const FIRST_WORDS_MS: u64 = 500;
+/// What a drain leaves at least between the last push session's end and everything's, milliseconds.
+const LAST_WORDS_MS: u64 = 1000;
 
 /// Something due that is not a connection's own deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +44,8 @@ enum Deadline {
     /// See how fast it reads.
     LookAtReader,
     ApplicationTimeout,
+    /// The rest of a short body has been waited for long enough.
+    PassOn,
     /// Look again at that tick.
     Look,
 }
@@ -62,6 +68,7 @@ fn deadline(conn: &Conn, options: &Options) -> (u32, Deadline) {
         }
         State::Idle => (after(options.keep_alive_timeout_s), Deadline::Close),
         State::Busy => match conn.work.as_deref() {
+            Some(work) if work.awaits_rest => (conn.tick.saturating_add(2), Deadline::PassOn),
             Some(work) if waits_for_body(work) => (conn.tick.saturating_add(4), Deadline::BodyTooSlow),
             Some(work) if work.sending == Sending::Nothing => {
                 (after(options.app_timeout_s), Deadline::ApplicationTimeout)
@@ -136,6 +143,7 @@ impl Shard {
         match what {
             Deadline::Look => self.read_frames_if_socket(key),
             Deadline::Close => self.close(key),
+            Deadline::PassOn => self.pass_on(key),
             Deadline::PollEnds => self.poll_ended(key),
             Deadline::Heartbeat => self.heartbeat(key),
             Deadline::LookAtReader if !conn.reads_too_slowly(options, self.now_ms) => conn.tick = now,
@@ -161,7 +169,10 @@ impl Shard {
                 conn.tick = now;
                 if (work.body_bytes as f64) < least {
                     conn.keep_alive = false;
-                    let detail = format!("a request body must come at {} B/s", options.min_rate_bytes_per_s);
+                    let detail = format!(
+                        "a request body must come at {} B/s (min_rate_bytes_per_s)",
+                        options.min_rate_bytes_per_s
+                    );
                     self.fail(key, &Refusal::new(408, "slow_body", detail));
                 }
             }
@@ -186,6 +197,7 @@ impl Shard {
     }
 
     fn refuse_idle(&mut self, key: Key, refusal: &Refusal) {
+        self.log_refusal(key, None, refusal);
         let mut out = vec![];
         self.refuse(&mut out, refusal, &[]);
         if let Some(conn) = self.conns.get_mut(key) {
@@ -217,28 +229,58 @@ impl Shard {
 
     /// End everything: accept nothing more, close what is idle, end push sessions one by one, let requests finish.
     pub(super) fn drain(&mut self, over_ms: u64) {
+        // Who is in a listener's queue has connected already, as far as they know.
+        (0..self.listeners.len()).for_each(|index| self.accept(index as u8));
         self.draining = true;
         self.unlisten();
         self.listeners.clear();
         let now = self.wheel.now();
+        let spread_ms = over_ms * 9 / 10;
         let keys: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
         for key in keys {
             match self.conns.get(key).map(|conn| conn.state) {
-                Some(State::Idle)
-                    if self.conns.get(key).is_some_and(|conn| conn.input.is_none() && !conn.blocked) =>
-                {
-                    self.close(key);
+                Some(State::Idle) => {
+                    // What has come and was not looked at yet is answered.
+                    self.guard(Some(key), |shard| shard.read_requests(key));
+                    self.rest_in_drain(key);
                 }
                 Some(State::Sse | State::Watch | State::Poll | State::Socket) => {
-                    let wait = self.jitter(over_ms * 9 / 10 / TICK_MS + 1) as u32;
-                    self.due.push(Reverse((now + wait, Due::End(key))));
+                    let after_ms = self.jitter(spread_ms + TICK_MS);
+                    self.end_in_drain(key, after_ms);
+                }
+                // Its answer says that it is the last.
+                Some(State::Busy) => {
+                    if let Some(conn) = self.conns.get_mut(key) {
+                        conn.keep_alive = false;
+                    }
                 }
                 _ => {}
             }
         }
-        self.due.push(Reverse((now + (over_ms / TICK_MS) as u32 + 4, Due::HardEnd)));
+        let over_ms = over_ms.max(spread_ms + LAST_WORDS_MS);
+        self.due.push(Reverse((now + over_ms.div_ceil(TICK_MS) as u32, Due::HardEnd)));
         if self.conns.is_empty() {
             self.stopped = true;
+        }
+    }
+
+    /// Close a connection that asks for nothing; one that has only just come may be about to ask.
+    pub(super) fn rest_in_drain(&mut self, key: Key) {
+        let Some(conn) = self.conns.get(key) else { return };
+        if conn.state != State::Idle || conn.input.is_some() || conn.blocked || conn.after == After::Close {
+            return;
+        }
+        if conn.asked {
+            return self.close(key);
+        }
+        self.end_in_drain(key, FIRST_WORDS_MS);
+    }
+
+    /// End a connection that a drain has met, or that became a push session after it began.
+    pub(super) fn end_in_drain(&mut self, key: Key, after_ms: u64) {
+        if self.draining {
+            let due = self.wheel.now() + (after_ms / TICK_MS) as u32;
+            self.due.push(Reverse((due, Due::End(key))));
         }
     }
 
@@ -271,6 +313,7 @@ impl Shard {
                 );
             }
             State::Poll => self.poll_ended(key),
+            State::Idle if conn.input.is_none() && !conn.blocked => self.close(key),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use crate::hub::TopicId;
 use crate::net::slab::Key;
 use crate::net::sys;
 use crate::resource::policy::Decision;
-use crate::resource::watches::Source;
+use crate::resource::watch::Source;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -76,6 +76,10 @@ impl Shard {
     pub(super) fn call(&mut self, key: Key, body: Vec<u8>, flight: Option<Box<str>>) {
         let shared = self.shared.clone();
         let limit = shared.options.limit_concurrency;
+        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
+        let for_others = flight.is_some() || work.intent.watches();
+        // However this ends, whoever waits for it must hear.
+        work.flight = flight;
         if limit > 0 && shared.in_application.load(Relaxed) >= limit {
             let detail = format!("the application works on {limit} requests already (limit_concurrency)");
             return self.fail(key, &Refusal::new(503, "limit_concurrency", detail));
@@ -83,23 +87,19 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let door = &shared.doors[conn.listener as usize];
         let Some(work) = conn.work.as_deref_mut() else { return };
-        let for_others = flight.is_some() || work.intent.watches();
         // A read whose result others may hear of has a position of its own.
         let followed = |resource| shared.resources.watches.knows(resource);
         let own_position = for_others || work.resource.as_ref().is_some_and(followed);
         let position =
             if own_position { shared.resources.log.advance() } else { shared.resources.log.head() };
         let watches = work.intent.watches();
-        work.flight = flight;
         if watches && self.reading >= shared.options.max_reads {
             return self.reads_waiting.push_back(Waiting::Client(key));
         }
         work.position = position;
         let fields = if for_others {
             // What others may get too must not depend on what this client has already.
-            work.fields.without(|name| {
-                matches!(name, b"if-none-match" | b"if-modified-since" | b"if-range" | b"prefer")
-            })
+            work.fields.without(|name| name.starts_with(b"if-") || matches!(name, b"range" | b"prefer"))
         } else {
             work.fields.clone()
         };
@@ -315,6 +315,7 @@ impl Shard {
             conn.keep_alive = keep_alive;
             if let Some(work) = conn.work.as_deref_mut() {
                 work.status = refusal.status;
+                work.sent_bytes = if to_head { 0 } else { refusal.body_bytes() as u64 };
             }
         }
         self.complete(key);

@@ -1,7 +1,7 @@
 //! GETs of resources: from memory if what is there is fresh, else through the application, once for all who ask.
 use super::Shard;
-use super::answer::late_fill;
 use super::exchange::Gathering;
+use super::keep::late_fill;
 use super::work::{Intent, Sending, Work};
 use crate::http::fields::Fields;
 use crate::http::lists::cache_control;
@@ -14,7 +14,7 @@ use crate::resource::key::{Audience, Selectors, VariantKey, canonical_fields};
 use crate::resource::policy::Sharing;
 use crate::resource::representation::{Made, Representation};
 use crate::resource::token::expires_unix_s;
-use crate::resource::watches::{Opened, Reader, Source};
+use crate::resource::watch::{Opened, Reader, Source};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -257,13 +257,6 @@ impl Shard {
         }
         self.admit_watcher(key, opened);
     }
-
-    /// The fields of a response that is passed on as it comes.
-    pub(super) fn passed_fields(&self, head: &crate::app::ResponseHead, groups: &[Box<str>]) -> Fields {
-        let mut fields = head.fields.without(|name| name == b"cache-groups");
-        annotate::groups(&mut fields, groups);
-        fields
-    }
 }
 
 /// Whether the application said that everybody may have it.
@@ -279,4 +272,15 @@ pub(super) fn forwarded(sharing: Option<Sharing>) -> Forward {
         Some(Sharing::Private) => Forward::Bypass,
         None => Forward::Method,
     }
+}
+
+/// The fields of a response that is passed on as it comes.
+pub(super) fn passed_fields(fields: Fields, groups: &[Box<str>]) -> Fields {
+    let mut fields = match fields.get("cache-groups") {
+        Some(_) => fields.without(|name| name == b"cache-groups"),
+        None => fields,
+    };
+    fields.reserve(3, 128);
+    annotate::groups(&mut fields, groups);
+    fields
 }

@@ -1,10 +1,13 @@
-//! The access log: one line a finished request (a watch is logged when it opens), with position and cache status.
+//! The access log: one line a request when it has ended (a watch and a WebSocket when they open), with position and
+//! cache status; `-` for what there is none of: the status of one that ended without an answer, the position of one that
+//! was refused.
 //!
 //! `client "GET /x HTTP/1.1" status bytes milliseconds position cache`. Control bytes are escaped; what looks like a
 //! secret in a query is redacted (security rows 26 and 31).
 use super::Shard;
 use super::work::Work;
 use crate::app::Address;
+use crate::http::refusal::Refusal;
 use crate::net::slab::Key;
 use crate::net::sys;
 
@@ -19,19 +22,23 @@ impl Shard {
         self.lines.extend_from_slice(line.as_bytes());
     }
 
+    /// Log a request that was refused as soon as its head was read, if it could be: method, target, minor version.
+    pub(super) fn log_refusal(&mut self, key: Key, line: Option<(&str, &str, u8)>, refusal: &Refusal) {
+        let Some(conn) = self.conns.get(key).filter(|_| self.shared.options.access_log) else { return };
+        let client = named(&conn.peer.address());
+        let line = line.map_or("-".into(), |(method, target, minor)| request_line(method, target, minor));
+        let (status, bytes) = (refusal.status, refusal.body_bytes());
+        self.lines.extend_from_slice(format!("{client} \"{line}\" {status} {bytes} 0ms - -\n").as_bytes());
+    }
+
     fn line(&self, work: &Work) -> String {
-        let client = match &work.client {
-            Address::Ip(address) => address.to_string(),
-            Address::Unix(_) => "unix".into(),
-        };
+        let client = named(&work.client);
         let took_ms = self.now_ms.saturating_sub(work.started_ms);
         let position = self.shared.resources.position(work.position);
-        let Work { method, minor, status, sent_bytes, cache, .. } = work;
-        format!(
-            "{client} \"{} {} HTTP/1.{minor}\" {status} {sent_bytes} {took_ms}ms {position} {cache}\n",
-            method.escape_default(),
-            redacted(&work.target),
-        )
+        let status = if work.status == 0 { "-".into() } else { work.status.to_string() };
+        let Work { method, minor, sent_bytes, cache, .. } = work;
+        let line = request_line(method, &work.target, *minor);
+        format!("{client} \"{line}\" {status} {sent_bytes} {took_ms}ms {position} {cache}\n")
     }
 
     pub(super) fn flush_log(&mut self) {
@@ -40,6 +47,17 @@ impl Shard {
             self.lines.clear();
         }
     }
+}
+
+fn named(client: &Address) -> String {
+    match client {
+        Address::Ip(address) => address.to_string(),
+        Address::Unix(_) => "unix".into(),
+    }
+}
+
+fn request_line(method: &str, target: &str, minor: u8) -> String {
+    format!("{} {} HTTP/1.{minor}", method.escape_default(), redacted(target))
 }
 
 fn redacted(target: &str) -> String {

@@ -11,6 +11,7 @@ pub mod conn;
 mod deadline;
 mod exchange;
 mod get;
+mod keep;
 mod log;
 mod push;
 mod request;
@@ -269,6 +270,7 @@ impl Shard {
     fn read_on(&mut self, key: Key) {
         match self.conns.get(key).map(|conn| conn.state) {
             Some(State::Watch | State::Socket) => self.read_frames(key),
+            Some(State::Busy) => self.read_body(key),
             _ => self.read_requests(key),
         }
     }
@@ -294,7 +296,8 @@ impl Shard {
                 return false;
             }
             Wrote::Some => {
-                if conn.state != State::Poll {
+                // How fast a response is read is looked at by itself: see `Conn::reads_too_slowly`.
+                if matches!(conn.state, State::Sse | State::Watch | State::Socket) {
                     conn.tick = now;
                 }
                 self.arm(key);
@@ -325,7 +328,8 @@ impl Shard {
         let now = self.wheel.now();
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Ok((n, done)) = conn.flush() else { return self.close(key) };
-        if n > 0 && conn.state != State::Poll {
+        let streams = matches!(conn.state, State::Sse | State::Watch | State::Socket);
+        if (n > 0 && streams) || (done && conn.state != State::Poll) {
             conn.tick = now;
         }
         self.settle(key, n);
@@ -389,6 +393,10 @@ impl Shard {
     /// Take a connection out of everything that knows it: subscriptions, exchange, flight.
     fn leave(&mut self, key: Key) {
         self.unsubscribe(key);
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.state == State::Busy {
+            self.log(key);
+        }
         let Some(conn) = self.conns.get_mut(key) else { return };
         if let Some(work) = conn.work.take() {
             self.abandon(*work);

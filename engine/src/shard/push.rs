@@ -15,7 +15,7 @@ use crate::resource::annotate;
 use crate::resource::key::Audience;
 use crate::resource::position::own_offset;
 use crate::resource::representation::Representation;
-use crate::resource::watches::Opened;
+use crate::resource::watch::Opened;
 use crate::transport::sse::{self, Event};
 use crate::transport::websocket::handshake;
 use std::sync::atomic::Ordering::Relaxed;
@@ -105,7 +105,17 @@ impl Shard {
         if first {
             self.first_message(key);
         }
+        self.close_if_left(key);
         self.arm(key);
+        self.end_in_drain(key, 0);
+    }
+
+    /// A watcher that ended its side before it was let in has gone: nothing more will be heard of it.
+    pub(super) fn close_if_left(&mut self, key: Key) {
+        let Some(conn) = self.conns.get(key) else { return };
+        if conn.half_closed && matches!(conn.state, State::Sse | State::Poll) {
+            self.close(key);
+        }
     }
 
     /// Append the newest message of what a new watcher subscribes to.

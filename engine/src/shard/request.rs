@@ -1,9 +1,10 @@
 //! Reading requests: from bytes to a [`Work`] and who does it.
+use super::admin::wants_exposition;
 use super::conn::{After, State};
 use super::shared::Role;
-use super::work::{Intent, Sending, Work};
+use super::work::{Intent, Work};
 use super::{Shard, TURN_BYTES};
-use crate::app::{Address, Flow};
+use crate::app::Address;
 use crate::http::body::Body;
 use crate::http::fields::Fields;
 use crate::http::head::{self, Framing, Head, Upgrade};
@@ -15,7 +16,6 @@ use crate::net::sys;
 use crate::resource::key::{ResourceKey, has_credentials};
 use crate::transport::websocket::handshake;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The subprotocol of a watch.
@@ -84,9 +84,16 @@ impl Shard {
                 break;
             }
             let shared = self.shared.clone();
-            match head::parse(&scratch[at..n], &shared.head_limits, |head| self.plan(key, head)) {
+            let plan = |head: &Head<'_>| {
+                let line = (head.method, &*head.path_and_query, head.minor);
+                self.plan(key, head).inspect_err(|(refusal, _)| self.log_refusal(key, Some(line), refusal))
+            };
+            match head::parse(&scratch[at..n], &shared.head_limits, plan) {
                 Ok(None) => partial = true,
-                Err(refusal) => end = self.turn_down(&refusal, &[]),
+                Err(refusal) => {
+                    self.log_refusal(key, None, &refusal);
+                    end = self.turn_down(&refusal, &[]);
+                }
                 Ok(Some((_, Err((refusal, extra))))) => end = self.turn_down(&refusal, extra),
                 Ok(Some((length, Ok(mut work)))) => {
                     at += length;
@@ -94,14 +101,19 @@ impl Shard {
                     let upto = n.min(at + FIRST_BODY_BYTES);
                     match work.body.feed(&scratch[at..upto], |data| body.extend_from_slice(data)) {
                         Ok(_) if body.len() as u64 > shared.options.max_body_bytes => {
-                            end = self.turn_down(&body_too_large(shared.options.max_body_bytes), &[]);
+                            let refusal = body_too_large(shared.options.max_body_bytes);
+                            self.log_refusal(key, Some((&work.method, &work.target, work.minor)), &refusal);
+                            end = self.turn_down(&refusal, &[]);
                         }
                         Ok(used) => {
                             at += used;
                             work.body_bytes = body.len() as u64;
                             end = !self.begin(key, work, body);
                         }
-                        Err(refusal) => end = self.turn_down(&refusal, &[]),
+                        Err(refusal) => {
+                            self.log_refusal(key, Some((&work.method, &work.target, work.minor)), &refusal);
+                            end = self.turn_down(&refusal, &[]);
+                        }
                     }
                 }
             }
@@ -131,6 +143,10 @@ impl Shard {
             State::Idle if more && !conn.blocked => self.again.push(key),
             State::Watch | State::Socket if conn.input.is_some() => self.read_frames(key),
             State::Busy if conn.half_closed => self.client_left(key),
+            State::Sse | State::Poll => {
+                self.close_if_left(key);
+                self.arm(key);
+            }
             _ => self.arm(key),
         }
     }
@@ -169,34 +185,13 @@ impl Shard {
             (Some(ip), _) => Address::Ip(SocketAddr::new(ip, forwarded.port.unwrap_or(0))),
             (None, peer) => peer,
         };
+        let scheme = forwarded.scheme.unwrap_or("http");
         let mut work = Box::new(Work {
-            method: head.method.into(),
-            target: path.into(),
             minor: head.minor,
-            scheme: forwarded.scheme.unwrap_or("http"),
-            fields,
-            client,
-            intent: Intent::Once,
-            resource: None,
-            credentials: false,
-            alone: false,
-            waits_since: None,
-            flight: None,
-            exchange: None,
             body: Body::new(head.framing),
-            wanted: 0,
             expects_continue: head.expect_continue,
-            body_bytes: 0,
-            gathered: None,
-            started_ms: self.now_ms,
-            sending: Sending::Nothing,
-            status: 0,
-            sent_bytes: 0,
-            owed: 0,
-            cache: "-",
-            position: 0,
             admin: door.role == Role::Admin,
-            flow: Arc::new(Flow::default()),
+            ..Work::new(head.method, &path, scheme, fields, client, self.now_ms)
         });
         let limit = shared.options.max_body_bytes;
         if matches!(head.framing, Framing::Length(length) if length > limit) {
@@ -286,8 +281,12 @@ impl Shard {
     /// Begin the work of a request. False: the connection ends after what was written.
     fn begin(&mut self, key: Key, work: Box<Work>, body: Vec<u8>) -> bool {
         let asks_node = work.admin || work.target.starts_with(&*self.shared.options.prefix);
-        let resource_of_node = self.is_own_resource(&work);
-        let reads = matches!(&*work.method, "GET" | "HEAD") && work.resource.is_some() && work.body.done();
+        let resource_of_node = self.is_own_resource(&work) && !wants_exposition(&work);
+        // With a body it means something else to the application than what the resource's address means to all.
+        let reads = matches!(&*work.method, "GET" | "HEAD")
+            && work.resource.is_some()
+            && work.body.done()
+            && body.is_empty();
         let Some(conn) = self.conns.get_mut(key) else { return false };
         (conn.state, conn.work) = (State::Busy, Some(work));
         if asks_node && !resource_of_node {

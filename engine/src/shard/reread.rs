@@ -2,17 +2,16 @@
 use super::Shard;
 use super::deadline::Due;
 use super::exchange::{Exchange, Gathering, Purpose, Waiting, exchange_id};
-use super::work::{Intent, Sending, Work};
+use super::shared::Role;
+use super::work::Work;
 use crate::app::{Address, Answer, Event, Flow, Kind, Request, ResponseHead};
-use crate::http::body::Body;
-use crate::http::head::Framing;
 use crate::hub::TopicId;
 use crate::net::slab::Key;
 use crate::net::wheel::{TICK_MS, ticks};
 use crate::resource::key::{Audience, Selectors, Vary};
 use crate::resource::representation::Representation;
 use crate::resource::token::expires_unix_s;
-use crate::resource::watches::{Next, Outcome, Source};
+use crate::resource::watch::{Next, Outcome, Source};
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ impl Shard {
         shared.metrics.rereads.fetch_add(1, Relaxed);
         let Some((variant, _)) = shared.resources.watches.current(topic) else { return };
         let door = &shared.doors[source.listener as usize];
-        let mut work = reread_work(&source, door.role == super::shared::Role::Admin, self.now_ms);
+        let mut work = self.reread_work(&source);
         work.resource = Some(variant.resource);
         if self.is_own_resource(&work) {
             let outcome = match self.figures(&work, position) {
@@ -120,7 +119,7 @@ impl Shard {
         let Some(Exchange { gathering: Some(gathering), position, .. }) = self.forget(exchange) else {
             return;
         };
-        let mut work = reread_work(&source, false, self.now_ms);
+        let mut work = self.reread_work(&source);
         work.resource = self.shared.resources.watches.current(topic).map(|(variant, _)| variant.resource);
         let outcome = match self.make(&work, gathering, position) {
             Some(made) => Outcome::Read(Box::new(made)),
@@ -229,37 +228,14 @@ impl Shard {
             self.due.push(Reverse((due, Due::Expire(topic, at))));
         }
     }
-}
 
-/// A re-read in the form that representations are made from.
-fn reread_work(source: &Source, admin: bool, now_ms: u64) -> Work {
-    Work {
-        method: "GET".into(),
-        target: source.target.clone(),
-        minor: 1,
-        scheme: source.scheme,
-        fields: source.fields.clone(),
-        client: Address::Unix(None),
-        intent: Intent::Once,
-        resource: None,
-        credentials: false,
-        alone: false,
-        waits_since: None,
-        flight: None,
-        exchange: None,
-        body: Body::new(Framing::None),
-        wanted: 0,
-        expects_continue: false,
-        body_bytes: 0,
-        gathered: None,
-        started_ms: now_ms,
-        sending: Sending::Nothing,
-        status: 0,
-        sent_bytes: 0,
-        owed: 0,
-        cache: "-",
-        position: 0,
-        admin,
-        flow: Arc::default(),
+    /// A re-read in the form that representations are made from.
+    fn reread_work(&self, source: &Source) -> Work {
+        let admin = self.shared.doors[source.listener as usize].role == Role::Admin;
+        let nobody = Address::Unix(None);
+        Work {
+            admin,
+            ..Work::new("GET", &source.target, source.scheme, source.fields.clone(), nobody, self.now_ms)
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::net::inbox::Inbox;
 use crate::resource::flights::Waiter;
 use crate::resource::layer::Resources;
-use crate::resource::watches::Reader;
+use crate::resource::watch::Reader;
 use crate::shard::conn::Peer;
 use hashbrown::HashMap;
 use std::net::IpAddr;

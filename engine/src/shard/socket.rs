@@ -257,6 +257,7 @@ impl Shard {
         if self.write(key, &out) {
             self.read_frames(key);
         }
+        self.end_in_drain(key, 0);
     }
 
     /// The application sends a message.

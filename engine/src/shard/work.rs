@@ -2,7 +2,9 @@
 use crate::app::Address;
 use crate::http::body::Body;
 use crate::http::fields::Fields;
+use crate::http::head::Framing;
 use crate::net::slab::Key;
+use crate::resource::conditional;
 use crate::resource::key::ResourceKey;
 use crate::resource::representation::Representation;
 use crate::transport::websocket::handshake::Handshake;
@@ -83,6 +85,8 @@ pub struct Work {
     pub body_bytes: u64,
     /// The body of a request that the node itself answers.
     pub gathered: Option<Vec<u8>>,
+    /// The head of the response is held back for the rest of a short body.
+    pub awaits_rest: bool,
     /// When the request was read, milliseconds.
     pub started_ms: u64,
     /// How the response is being sent.
@@ -104,6 +108,57 @@ pub struct Work {
 }
 
 impl Work {
+    /// Whether it asks for the resource as anybody would, so that the answer may be of use to others: no body, no part
+    /// of it, no condition that only the application evaluates.
+    pub fn asks_as_anybody(&self) -> bool {
+        &*self.method == "GET"
+            && self.body.done()
+            && self.body_bytes == 0
+            && self.fields.get("range").is_none()
+            && !conditional::for_origin(&self.fields)
+    }
+
+    /// A request without a body, of which nothing has been done.
+    pub fn new(
+        method: &str,
+        target: &str,
+        scheme: &'static str,
+        fields: Fields,
+        client: Address,
+        started_ms: u64,
+    ) -> Self {
+        Self {
+            method: method.into(),
+            target: target.into(),
+            minor: 1,
+            scheme,
+            fields,
+            client,
+            intent: Intent::Once,
+            resource: None,
+            credentials: false,
+            alone: false,
+            waits_since: None,
+            flight: None,
+            exchange: None,
+            body: Body::new(Framing::None),
+            wanted: 0,
+            expects_continue: false,
+            body_bytes: 0,
+            gathered: None,
+            awaits_rest: false,
+            started_ms,
+            sending: Sending::Nothing,
+            status: 0,
+            sent_bytes: 0,
+            owed: 0,
+            cache: "-",
+            position: 0,
+            admin: false,
+            flow: Arc::default(),
+        }
+    }
+
     /// Whether this was read after the request began to wait for it.
     pub fn waited_for(&self, read: &Representation) -> bool {
         self.waits_since.is_some_and(|since| read.position.offset > since)

@@ -173,7 +173,9 @@ async def _websocket(url: str, headers: dict[str, str]) -> Events:
 async def _poll(url: str, headers: dict[str, str]) -> Events:
     """GET, and then again and again with the validator of what it gave (RFC 7240 `wait`)."""
     known: dict[str, str] = {}
-    async with httpx.AsyncClient(headers=headers, timeout=2 * WAIT_S, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        headers=headers, timeout=2 * WAIT_S, trust_env=False, verify=follow.tls()
+    ) as http:
         while True:
             response = await http.get(url, headers=known)
             if response.status_code == 304:
@@ -181,6 +183,8 @@ async def _poll(url: str, headers: dict[str, str]) -> Events:
             if response.status_code != 200:
                 raise WatchEnded(response.status_code, follow.ended(response.text).reason)
             if "etag" not in response.headers:
-                raise FollowError(f"{url} has no ETag, so it cannot be polled: its body streams, or is no-store")
+                raise FollowError(
+                    f"{url} has no ETag, so it cannot be polled: its body streams, or is no-store"
+                )
             known = {"If-None-Match": response.headers["etag"], "Prefer": f"wait={WAIT_S}"}
             yield Representation(response.headers.get("fresh-position", ""), response.content)

@@ -4,7 +4,6 @@ from typing import Any
 
 import django
 from django.conf import settings
-
 from freshwire import Fresh
 
 from . import NUMBERS

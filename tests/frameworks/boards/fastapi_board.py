@@ -4,7 +4,6 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import PlainTextResponse, StreamingResponse
-
 from freshwire import Fresh
 
 from . import NUMBERS

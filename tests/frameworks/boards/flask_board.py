@@ -6,7 +6,6 @@ from typing import Any
 
 from a2wsgi import WSGIMiddleware
 from flask import Flask, Response, abort, request
-
 from freshwire import Fresh
 
 from . import NUMBERS

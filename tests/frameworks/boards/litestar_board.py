@@ -2,11 +2,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from freshwire import Fresh
 from litestar import Litestar, MediaType, Request, get, post, websocket_listener
 from litestar.exceptions import NotFoundException
 from litestar.response import Stream
-
-from freshwire import Fresh
 
 from . import NUMBERS
 

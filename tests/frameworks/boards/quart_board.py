@@ -2,9 +2,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from quart import Quart, Response, abort, request, websocket
-
 from freshwire import Fresh
+from quart import Quart, Response, abort, request, websocket
 
 from . import NUMBERS
 
