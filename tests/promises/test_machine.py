@@ -26,7 +26,7 @@ from .model import TRANSPORTS, Client, Transport, Watcher, World
 from .site import Resource, Site
 
 QUICK = settings(
-    max_examples=120,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -259,7 +259,7 @@ class Promises(RuleBasedStateMachine):
 @pytest.fixture
 def impatient(site: Site) -> Iterator[LiveNode]:
     """A node that gives up soon, since the model knows what may come of it."""
-    with node(site, **{**OPTIONS, "app_timeout_s": 0.5}) as live:
+    with node(site, **{**OPTIONS, "app_timeout_s": 1.0}) as live:
         yield live
 
 
