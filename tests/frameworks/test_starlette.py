@@ -269,7 +269,8 @@ async def test_fifty_event_streams_of_its_own_all_end_with_their_clients(freshwi
 
         async def read() -> None:
             async with http.stream("GET", f"{live.url}/forever") as stream:
-                await anext(stream.aiter_bytes())
+                chunks = stream.aiter_bytes()  # held: one that is dropped closes its connection
+                await anext(chunks)
                 await arrived.wait()
                 await counted.wait()
 
