@@ -6,7 +6,7 @@ import pytest
 from freshwire.testing import LiveNode, node
 from hypothesis import HealthCheck, settings
 
-from .model import World
+from .model import APP_TIMEOUT_S, World
 from .site import Site
 
 settings.register_profile(
@@ -20,7 +20,7 @@ settings.register_profile(
 
 OPTIONS = {
     "threads": 2,
-    "app_timeout_s": 2.0,
+    "app_timeout_s": APP_TIMEOUT_S,
     "reread_backoff_s": 0.05,
     "reread_backoff_max_s": 0.2,
     "max_wait_s": 30.0,

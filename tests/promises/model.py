@@ -5,6 +5,7 @@ private shared (5), bounded (6).
 """
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from .connections import (
 from .site import Gate, Mode, Resource, Site, credentials
 
 Transport = Literal["sse", "websocket", "deflate", "poll"]
+APP_TIMEOUT_S = 2.0
+"""How long the node waits for the application."""
 TRANSPORTS: tuple[Transport, ...] = ("sse", "websocket", "deflate", "poll")
 
 
@@ -97,7 +100,7 @@ class Watcher:
     """What had been announced by then."""
     opened: bool = False
     reading: bool = True
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     """The newest representation that it has."""
     position: str = ""
     """What to resume from; "" if that is not known."""
@@ -121,11 +124,13 @@ class World:
         self.announced: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self.modes: dict[Resource, History] = defaultdict(lambda: History("ok"))
         self.refusals: dict[tuple[Resource, str | None], History] = defaultdict(lambda: History(200))
-        self.gates: dict[Resource, list[Gate]] = defaultdict(list)
+        self.hung_until_s: dict[Resource, float] = {}
+        self.gates: dict[Resource, list[Gate]] = {}
         self.watchers: list[Watcher] = []
         self.gets: list[Get] = []
         self.bodies: dict[Client, tuple[str, bytes]] = {}
         """What a client has in its own cache: the validator and the body."""
+        self.clients: list[Client] = []
         self.resources: list[Resource] = []
 
     def add(self, resource: Resource) -> Resource:
@@ -195,27 +200,34 @@ class World:
     def behave(self, resource: Resource, mode: Mode) -> None:
         """From now on reads of a resource go like this."""
         self.now += 1
+        if "hang" in (mode, resource.mode):
+            self.hung_until_s[resource] = time.monotonic() + 2 * APP_TIMEOUT_S + 1.0
         resource.mode = mode
-        self.modes[resource].become(self.now, mode)
+        self._reads_go(resource)
 
     def hold(self, resource: Resource) -> None:
         """Reads that begin from now on wait at a gate."""
         self.now += 1
         resource.gate = Gate()
-        self.gates[resource].append(resource.gate)
-        self.modes[resource].become(self.now, "held")
+        self.gates.setdefault(resource, []).append(resource.gate)
+        self._reads_go(resource)
 
     def pass_by(self, resource: Resource) -> None:
         """Reads that begin from now on do not wait; those at a gate go on waiting."""
         self.now += 1
         resource.gate = None
-        self.modes[resource].become(self.now, "ok")
+        self._reads_go(resource)
+
+    def _reads_go(self, resource: Resource) -> None:
+        # Who asks while others are held may wait for one of them.
+        held = "held, then " if self.gates.get(resource) else ""
+        self.modes[resource].become(self.now, held + resource.mode)
 
     def release(self, resource: Resource) -> None:
         """Open all gates."""
-        self.pass_by(resource)
         for gate in self.gates.pop(resource, []):
             gate.open()
+        self.pass_by(resource)
 
     # What clients do.
 
@@ -275,13 +287,21 @@ class World:
             self.until(lambda: watcher.opened, f"{watcher} was not opened")
         return watcher
 
-    def follow(self, get: Get) -> Watcher:
-        """Watch on from what a plain request gave."""
+    def follow(self, get: Get, transport: Transport = "sse") -> Watcher:
+        """Watch on from what a plain request gave, if it gave something."""
         self.now += 1
         watcher = Watcher(get.client)
-        watcher.body, watcher.position = get.exchange.body, get.exchange.field("fresh-position")
+        if get.exchange.head is not None and get.exchange.head.status_code == 200:
+            watcher.body, watcher.position = get.exchange.body, get.exchange.field("fresh-position")
         self.watchers.append(watcher)
-        return self.watch(get.client, "sse", watcher, resume=True)
+        return self.watch(get.client, transport, watcher, resume=True)
+
+    def get_and_follow(self, client: Client, transport: Transport) -> Watcher:
+        """Read, and watch on from there; whoever does not get an answer at once watches without."""
+        get = self.get(client)
+        if client.resource.gate is None and client.resource.mode == "ok":
+            self.until(lambda: get not in self.gets, "no answer")
+        return self.follow(get, transport)
 
     def disconnect(self, watcher: Watcher) -> None:
         """End a watcher's connection."""
@@ -359,7 +379,9 @@ class World:
         modes = self.modes[client.resource].since(since)
         if status in {200, 304}:
             return
-        if status in {500, 504} or (status is None and "abort" in modes):
+        if status == 504 and time.monotonic() < self.hung_until_s.get(client.resource, 0.0):
+            return  # it waited for a read of somebody else's that began when reads hung
+        if status in {500, 504} or (status is None and any("abort" in mode for mode in modes)):
             assert modes - {"ok"}, f"{what}, though nothing went wrong"
             return
         owner = client.user if client.resource.sharing == "private" else None
@@ -415,13 +437,15 @@ class World:
                 watcher.settled = -1
             case Ended(status=status):
                 self._check_status(client, event, watcher.since, what)
-                assert status is not None, f"{what}: no reason"
+                assert status is not None or not watcher.opened or watcher.transport == "poll", (
+                    f"{what}: no reason"
+                )
                 watcher.ended, watcher.connection = event, None
 
     def is_settled(self, watcher: Watcher) -> bool:
         """Whether a watcher has what is current, or was told that it may not."""
         if watcher.connection is None:
-            return watcher.ended is None or watcher.ended.status == self.status(watcher.client)
+            return watcher.ended is None or self.status(watcher.client) != 200
         open_ = watcher.opened or watcher.transport == "poll"
         return open_ and self.status(watcher.client) == 200 and watcher.body == self.current(watcher.client)
 
@@ -433,7 +457,7 @@ class World:
             self.behave(resource, "ok")
         names = {name for resource in self.resources for name in [resource.uri, *resource.tags]}
         floor = self.floor()
-        lifetimes = {r.uri for r in self.resources if r.max_age_s is not None}
+        lifetimes = {r.uri for r in self.resources if r.max_age_s == 1}
         behind = sorted(n for n in names if self.site.versions[n] > floor.get(n, 0) and n not in lifetimes)
         if behind:
             self.announce(*behind)
@@ -449,7 +473,7 @@ class World:
             for watcher in self.watchers:
                 # The watch could not be opened, or a poll was not answered: clients try again.
                 if watcher.ended is not None and (
-                    watcher.ended.status in {500, 504} or self.status(watcher.client) == 200
+                    watcher.ended.status in {None, 500, 504} or self.status(watcher.client) == 200
                 ):
                     self.watch(watcher.client, watcher.transport, watcher, resume=True)
             return not self.gets and all(map(self.is_settled, self.watchers))
@@ -457,7 +481,10 @@ class World:
         if not wait(self.connections, done):
             late = [w for w in self.watchers if not self.is_settled(w)]
             raise AssertionError(
-                "\n".join(f"lost: {w}, current {self.current(w.client)[:300]!r}" for w in late)
+                "\n".join(
+                    f"lost: {w}, has {(w.body or b'')[:200]!r}, current {self.current(w.client)[:200]!r}"
+                    for w in late
+                )
             )
         for watcher in self.watchers:
             watcher.settled = self.now

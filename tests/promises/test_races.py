@@ -296,6 +296,34 @@ def test_what_a_client_was_given_in_between_is_not_taken_for_what_came_after(
     world.quiet()
 
 
+@pytest.mark.parametrize("user", [None, "alice"])
+def test_who_comes_back_during_a_re_read_does_not_have_it_read_twice_at_a_time(
+    world: World, path: str, tag: str, user: str | None
+) -> None:
+    resource = world.add(Resource(path, (tag,)))
+    client = Client(resource, user, None)
+    watcher = world.watch(client)
+    world.quiet()
+    world.hold(resource)
+    world.change(tag)
+    reads(world, client, 2)
+    world.disconnect(watcher)
+    world.pass_by(resource)
+    world.watch(client, "sse", watcher, resume=True)
+    if user is not None:  # opened by an answer of her own, whatever is under way
+        world.quiet()
+    world.change(tag)
+    world.release(resource)
+    world.quiet()
+    assert world.site.most_at_once[path, user, None] == 1
+    for mode in ("500", "ok"):
+        world.disconnect(watcher)
+        world.behave(resource, mode)
+    world.watch(client, "sse", watcher, resume=True)
+    world.change(tag)
+    world.quiet()
+
+
 def test_a_write_is_announced_before_it_is_answered(world: World, path: str) -> None:
     resource, other = world.add(Resource(path)), world.add(Resource(f"{path}/other", ("group of " + path,)))
     watchers = [world.watch(Client(r, None, None), t) for r in (resource, other) for t in TRANSPORTS]

@@ -1,7 +1,7 @@
 """Rows 24 and 25: what is kept for many has nothing of one of them, and what is one's is shown to nobody else."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -46,7 +46,7 @@ class App:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        request = {name.decode(): value.decode() for name, value in scope["headers"]}
+        request = joined((name.decode(), value.decode()) for name, value in scope["headers"])
         self.asked.append(request)
         policy = scope["path"].split("/")[1]
         headers = list(self.POLICIES.get(policy, self.POLICIES["max-age"]))
@@ -64,6 +64,14 @@ class App:
 
 SHARED = ("public", "s-maxage")
 numbers = itertools.count()
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Fields, the lines of each together."""
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        fields[name] = f"{fields[name]}; {value}" if name in fields else value
+    return fields
 
 
 def who(request: dict[str, str]) -> str:
@@ -198,11 +206,8 @@ USERS = {
 
 def own(target: str, lines: list[str]) -> str:
     """What a user may be shown, by the application's own rule."""
-    request: dict[str, str] = {}
-    for line in lines:
-        name, value = line.lower().split(":")[0], line.split(": ", 1)[1]
-        request[name] = value
-    return f"{target} {who(request)}"
+    pairs = [line.split(": ", 1) for line in lines]
+    return f"{target} {who(joined((name.lower(), value) for name, value in pairs))}"
 
 
 steps = st.lists(

@@ -122,7 +122,7 @@ def test_a_body_that_comes_slowly_is_refused(framing: str, attack: Callable[...,
     with dripping(peer, drops, 0.02):  # 50 B/s at most
         answer = peer.response()
     assert (answer.status, answer["connection"]) == (408, "close")
-    assert "240 B/s" in answer.problem
+    assert "240 B/s (min_rate_bytes_per_s)" in answer.problem
     assert target.refused() == {"slow_body": 1}
     assert app.left.wait(10), "the application hears that its client has gone"
     assert not app.bodies

@@ -2,8 +2,10 @@
 credentials; when the answer becomes 401, 403, 404 or 410 the watch ends with that status, on every transport.
 """
 
+import base64
 import itertools
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -229,3 +231,29 @@ def test_what_becomes_private_is_no_longer_shared(transport: str, attack: Callab
             assert got not in ENDS
             raise Closed
         assert Watcher(target, transport, role, path).next() == f"1 for {role}"
+
+
+def bearer(claims: dict[str, Any]) -> str:
+    """The field of a request with a token; nobody here checks its signature."""
+    parts = [json.dumps(part).encode() for part in ({"alg": "none"}, claims)]
+    return (
+        "Authorization: Bearer " + b".".join(base64.urlsafe_b64encode(part) for part in parts).decode() + ".x"
+    )
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_watch_ends_with_the_token_that_opened_it(
+    transport: str, nodes: dict[str, tuple[App, Target]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, target = nodes["private"]
+    monkeypatch.setitem(ROLES, "a token for now", [bearer({"exp": time.time() + 1.5})])
+    monkeypatch.setitem(ROLES, "a token for later", [bearer({"exp": time.time() + 3600})])
+    with target.one_test():
+        app.answers, app.version, path = {}, 0, a_path()
+        now, later = (Watcher(target, transport, f"a token for {when}", path) for when in ("now", "later"))
+        assert now.next() == "0 for a token for now"
+        assert later.next() == "0 for a token for later"
+        assert now.next() == 401, "though the application still says 200"
+        app.version = 1
+        target.live.changed("doc")
+        assert later.next() == "1 for a token for later"

@@ -228,16 +228,22 @@ impl Watches {
         Some(Opened { topic, version, current, created: true })
     }
 
-    /// A watcher has gone. The key of the variant if it was the last one.
+    /// A watcher has gone. The key of the variant if it was the last one; while it is being read it goes on being
+    /// watched by nobody, so that who comes back does not have it read twice at a time.
     pub fn leave(&self, shard: u8, topic: TopicId) -> Option<VariantKey> {
         self.hub.leave(topic, shard as usize);
         let mut state = self.state();
         let watch = state.watches.get_mut(&topic)?;
         watch.watchers -= 1;
-        if watch.watchers > 0 {
+        if watch.watchers > 0 || watch.reading {
             return None;
         }
-        let watch = self.remove(&mut state, topic)?;
+        self.bury(&mut state, topic)
+    }
+
+    /// Forget a watch that nobody is left of, but for what a watcher that comes back may have.
+    fn bury(&self, state: &mut State, topic: TopicId) -> Option<VariantKey> {
+        let watch = self.remove(state, topic)?;
         state.ghosts.remember(watch.key.clone(), &watch.current);
         Some(watch.key)
     }
@@ -310,18 +316,29 @@ impl Watches {
         watch.waiters.drain(..).for_each(|waiter| self.reader.landed(waiter, alone));
         let (payload, announced) = match outcome {
             // What a client was answered since is newer.
-            Outcome::Gone(..) | Outcome::Reset if watch.began_at < watch.read_at => {
+            Outcome::Gone(..) | Outcome::Reset if watch.began_at < watch.read_at && watch.watchers > 0 => {
                 return Next::Again;
             }
-            Outcome::Failed => {
+            Outcome::Failed if watch.watchers > 0 => {
                 watch.failures = watch.failures.saturating_add(1);
                 return Next::Pause(watch.failures);
             }
             Outcome::Read(read) => {
                 watch.failures = 0;
                 self.absorb(&mut state, topic, *read, changed);
-                let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
-                return if watch.needed > watch.read_at { Next::Again } else { Next::Rest };
+                return match state.watches.get(&topic) {
+                    Some(watch) if watch.watchers == 0 => {
+                        self.bury(&mut state, topic);
+                        Next::Over
+                    }
+                    Some(watch) if watch.needed > watch.read_at => Next::Again,
+                    Some(_) => Next::Rest,
+                    None => Next::Over,
+                };
+            }
+            Outcome::Failed => {
+                self.bury(&mut state, topic);
+                return Next::Over;
             }
             Outcome::Gone(status, detail) => (self.notices.gone(status, &detail), watch.announced),
             Outcome::Reset => (self.notices.reset(), watch.announced),

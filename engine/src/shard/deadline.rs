@@ -169,7 +169,10 @@ impl Shard {
                 conn.tick = now;
                 if (work.body_bytes as f64) < least {
                     conn.keep_alive = false;
-                    let detail = format!("a request body must come at {} B/s", options.min_rate_bytes_per_s);
+                    let detail = format!(
+                        "a request body must come at {} B/s (min_rate_bytes_per_s)",
+                        options.min_rate_bytes_per_s
+                    );
                     self.fail(key, &Refusal::new(408, "slow_body", detail));
                 }
             }

@@ -179,7 +179,7 @@ impl Shard {
 
     fn finish_read(&mut self, topic: TopicId, outcome: Outcome) {
         let shared = self.shared.clone();
-        let private = matches!(outcome, Outcome::Gone(..) | Outcome::Reset);
+        let gone = matches!(outcome, Outcome::Gone(..) | Outcome::Reset);
         let before = shared.resources.watches.current(topic);
         let changed = |rep: &Representation| shared.resources.newest_change(&rep.tags);
         match shared.resources.watches.end_read(topic, outcome, changed) {
@@ -200,7 +200,9 @@ impl Shard {
                 self.due.push(Reverse((due, Due::Retry(topic))));
             }
             Next::Over => {
-                if private && let Some((variant, _)) = before {
+                if let Some((variant, _)) = before
+                    && (gone || matches!(variant.audience, Audience::Private(_)))
+                {
                     shared.resources.cache.remove(&variant);
                 }
                 shared.metrics.watched.store(shared.resources.watches.len() as u64, Relaxed);

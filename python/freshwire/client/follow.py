@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import random
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
@@ -27,11 +29,18 @@ TRY_AGAIN = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
 """Statuses that say "not now" once a stream has worked; the others are the application's answer."""
 
 
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """The certificates that servers are checked against: loading them takes longer than most requests."""
+    return httpx.create_ssl_context()
+
+
 def client(*, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
     """An HTTP client for streams; it follows no redirects: the headers may be meant for one server."""
     return httpx.AsyncClient(
         headers={**(headers or {}), "Accept": "text/event-stream", "Cache-Control": "no-cache"},
         timeout=httpx.Timeout(CONNECT_TIMEOUT_S, read=SILENCE_S),
+        verify=tls(),
     )
 
 

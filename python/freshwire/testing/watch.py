@@ -173,7 +173,9 @@ async def _websocket(url: str, headers: dict[str, str]) -> Events:
 async def _poll(url: str, headers: dict[str, str]) -> Events:
     """GET, and then again and again with the validator of what it gave (RFC 7240 `wait`)."""
     known: dict[str, str] = {}
-    async with httpx.AsyncClient(headers=headers, timeout=2 * WAIT_S, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        headers=headers, timeout=2 * WAIT_S, trust_env=False, verify=follow.tls()
+    ) as http:
         while True:
             response = await http.get(url, headers=known)
             if response.status_code == 304:
