@@ -200,6 +200,16 @@ def test_http_1_0_gets_a_body_that_ends_with_the_connection_unless_it_asks_to_ke
     assert kept.count(b'{"match":0}') == 3
 
 
+def test_who_sends_far_too_much_still_reads_why_it_was_refused(live: LiveNode) -> None:
+    host, port = live.url.removeprefix("http://").split(":")
+    for _ in range(10):
+        with socket.create_connection((host, int(port)), 10) as connection:
+            connection.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n")
+            for _ in range(100):
+                connection.sendall(b"x" * 200_000)  # a connection that was reset would raise here
+            assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
 def test_a_head_that_comes_byte_by_byte_is_a_request(live: LiveNode) -> None:
     host, port = live.url.removeprefix("http://").split(":")
     request = b"POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"

@@ -265,15 +265,18 @@ async def test_fifty_event_streams_of_its_own_all_end_with_their_clients(freshwi
     live = freshwire_node(Starlette(routes=[Route("/forever", forever)]))
 
     async with httpx.AsyncClient(timeout=30) as http:
-        arrived = asyncio.Barrier(51)
+        arrived, counted = asyncio.Barrier(51), asyncio.Event()
 
         async def read() -> None:
             async with http.stream("GET", f"{live.url}/forever") as stream:
-                await anext(stream.aiter_bytes())
+                chunks = stream.aiter_bytes()  # held: one that is dropped closes its connection
+                await anext(chunks)
                 await arrived.wait()
+                await counted.wait()
 
         readers = [asyncio.create_task(read()) for _ in range(50)]
         await arrived.wait()
         assert len(open_streams) == 50
+        counted.set()
         await asyncio.gather(*readers)
     assert await asyncio.to_thread(all_ended.wait, 10)

@@ -271,6 +271,7 @@ impl Shard {
         match self.conns.get(key).map(|conn| conn.state) {
             Some(State::Watch | State::Socket) => self.read_frames(key),
             Some(State::Busy) => self.read_body(key),
+            Some(State::Linger) => self.discard(key),
             _ => self.read_requests(key),
         }
     }
@@ -374,7 +375,8 @@ impl Shard {
                 Ok(None) => return,
             }
         }
-        self.close(key);
+        // Closing now would reset the connection, and our last words with it; the deadline ends it.
+        self.again.push(key);
     }
 
     /// End a connection, whatever it is doing.
