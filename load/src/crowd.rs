@@ -185,6 +185,12 @@ impl Crowd {
         if self.plan.each_its_own { 1 } else { self.size.saturating_sub(self.stall) }
     }
 
+    /// Members that know of the newest change that any of them knows of.
+    pub fn newest(&self) -> usize {
+        let newest = self.members.iter().map(|member| member.newest).max().filter(|newest| *newest > 0);
+        newest.map_or(0, |newest| self.members.iter().filter(|member| member.newest == newest).count())
+    }
+
     /// Begin to send requests and changes.
     pub fn start(&mut self) {
         let now = now_ns();

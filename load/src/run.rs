@@ -150,6 +150,7 @@ impl Run<'_> {
             &mut said,
             json!({
                 "seconds": seconds,
+                "newest": self.crowd.newest(),
                 "there": standing.there,
                 "gone": standing.gone + standing.failed,
                 "failed": self.crowd.failed,
