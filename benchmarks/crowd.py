@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.processes import NATIVE, PATIENCE_S, BenchmarkError, Process, file_of
+from benchmarks.processes import PATIENCE_S, BenchmarkError, Process, file_of, load
 from benchmarks.station import Station
 
 PRIMING = (20.0, 0.25)
@@ -78,9 +77,9 @@ class Crowd:
     def mark(self) -> Mark:
         """Count, and begin anew."""
         said = self.process.ask("mark")
-        counts = {name: said[name] for name in ("messages", "changes", "reached_all", "backward")}
+        names = ("messages", "changes", "reached_all", "newest", "backward", "gone")
         each, last = Delays.of_json(said["each_us"]), Delays.of_json(said["last_us"])
-        return Mark(**counts, newest=said["newest"], gone=self.size - said["there"], each=each, last=last)
+        return Mark(**{name: said[name] for name in names}, each=each, last=last)
 
     def cut(self) -> Delays:
         """Close all connections at once and come back; how long it took each."""
@@ -88,19 +87,15 @@ class Crowd:
 
 
 @contextlib.contextmanager
-def crowd(port: int, size: int, request: bytes, *, greeted: bool = True, stalled: int = 0) -> Iterator[Crowd]:
+def crowd(port: int, size: int, request: bytes, *, greeted: bool = True) -> Iterator[Crowd]:
     """So many connections that have each sent a request and, if `greeted`, got a message.
 
-    `{n}` in the request is the member's number; `stalled` of them never read. Raises BenchmarkError if they are fewer.
+    `{n}` in the request is the member's number. Raises BenchmarkError if they are fewer.
     """
     with file_of(request) as path:
-        words = [str(NATIVE / "freshwire-load"), f"127.0.0.1:{port}", "--transport", "raw", "--raw", path]
-        words += ["--connections", str(size), "--ready", "greeted" if greeted else "connected"]
-        words += ["--stall", str(stalled), "--timeout-s", str(PATIENCE_S), "--progress", "false"]
-        with Process("crowd", words) as process:
-            said = json.loads(process.hear())
-            if said["there"] != size:
-                raise BenchmarkError(f"of {size} connections {said['there']} are there: {said}")
+        words = ["--transport", "raw", "--raw", path, "--ready", "greeted" if greeted else "connected"]
+        words += ["--timeout-s", str(PATIENCE_S)]
+        with load(f"127.0.0.1:{port}", size, *words) as process:
             yield Crowd(process, size)
 
 

@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error("--merge needs --json")
         report.adopt(asked.json)
     bar = Bar(len(names))
-    bar("building the floor and the crowd")
+    bar("building the floor and the load client")
     build()
     busy = os.getloadavg()[0]
     for name in names:
