@@ -214,6 +214,12 @@ impl Crowd {
         self.gets.stop() + self.posts.stop()
     }
 
+    /// Members that know of the newest change that any of them knows of.
+    pub fn at_newest(&self) -> usize {
+        let newest = || self.members.iter().map(|member| member.newest);
+        newest().max().filter(|most| *most > 0).map_or(0, |most| newest().filter(|one| *one == most).count())
+    }
+
     /// Whether the last change has reached everybody, or there was none.
     pub fn is_quiet(&self) -> bool {
         self.posted_ns == 0 || self.counts.has_reached(self.posted_ns, self.everybody().min(self.readers()))

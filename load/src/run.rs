@@ -153,6 +153,7 @@ impl Run<'_> {
                 "newest": self.crowd.newest(),
                 "there": standing.there,
                 "gone": standing.gone + standing.failed,
+                "newest": self.crowd.at_newest(),
                 "failed": self.crowd.failed,
                 "ended": self.crowd.ended,
                 "client": client,
