@@ -16,9 +16,12 @@ use crate::transport::websocket::{
     Decoder, DecoderLimits, Event, Fault, Op, close, deflate, encoder, handshake,
 };
 use bytes::Bytes;
+use std::collections::VecDeque;
 
 /// Messages that an application may be told of before it has taken the first.
 const CREDIT: u32 = 32;
+/// Pings that came at once and are answered each; of more, the newest (RFC 6455 §5.5.3 lets the newest one do).
+const PONGS_AT_ONCE: usize = 16;
 
 /// So many a second, and a burst.
 struct Bucket {
@@ -115,7 +118,7 @@ impl Shard {
         let shared = self.shared.clone();
         let options = &shared.options;
         let now_ms = self.now_ms;
-        let mut pong: Option<Vec<u8>> = None;
+        let mut pongs: VecDeque<Vec<u8>> = VecDeque::new();
         loop {
             let Some(conn) = self.conns.get_mut(key) else { return };
             let compresses = conn.variant_form;
@@ -158,7 +161,10 @@ impl Shard {
             let message = match event {
                 None | Some(Event::Pong) => continue,
                 Some(Event::Ping(data)) => {
-                    pong = Some(data);
+                    if pongs.len() == PONGS_AT_ONCE {
+                        pongs.pop_front();
+                    }
+                    pongs.push_back(data);
                     continue;
                 }
                 Some(Event::Close { code, reason }) => return self.peer_closes(key, code, reason),
@@ -173,9 +179,9 @@ impl Shard {
                 }
             }
         }
-        if let Some(data) = pong {
+        if !pongs.is_empty() {
             let mut out = vec![];
-            encoder::frame(Op::Pong, &data, &mut out);
+            pongs.iter().for_each(|data| encoder::frame(Op::Pong, data, &mut out));
             self.write(key, &out);
         }
         self.arm(key);
