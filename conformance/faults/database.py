@@ -8,6 +8,7 @@ import mmap
 import os
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 RESOURCES = 64
@@ -36,6 +37,7 @@ class Database:
         versions = folder / "versions"
         if not versions.exists():
             versions.write_bytes(bytes(RESOURCES * VERSION.size))
+        self._behaving: dict[str, str] = {}
         self._behaviour = folder / "behaviour.json"
         with versions.open("r+b") as file:
             self._versions = mmap.mmap(file.fileno(), 0)
@@ -58,8 +60,6 @@ class Database:
 
     def behaviour(self, resource: int) -> str:
         """How a read of a resource goes."""
-        try:
-            behaviour: dict[str, str] = json.loads(self._behaviour.read_text())
-        except FileNotFoundError:
-            return "well"
-        return behaviour.get(str(resource), behaviour.get("*", "well"))
+        with suppress(OSError):  # there is none, or no descriptor to read it with
+            self._behaving = json.loads(self._behaviour.read_text())
+        return self._behaving.get(str(resource), self._behaving.get("*", "well"))

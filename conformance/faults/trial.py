@@ -87,11 +87,13 @@ class Trial:
         )
         return [*self.followers, *self.readers]
 
+    def http(self) -> httpx.AsyncClient:
+        """A client that is patient."""
+        return httpx.AsyncClient(base_url=self.node.url, timeout=30.0, verify=tls(), trust_env=False)
+
     async def write_on(self) -> None:
         """Write to all resources in turn, by each way there is, and never mind what goes wrong."""
-        async with httpx.AsyncClient(
-            base_url=self.node.url, timeout=3.0, verify=tls(), trust_env=False
-        ) as http:
+        async with self.http() as http:
             while True:
                 await self._may_write.wait()
                 await self.write(http, self.chance.randrange(self.size.resources))
@@ -129,23 +131,28 @@ class Trial:
 
     async def calm(self) -> None:
         """Stop writing, let everybody catch up, and have that checked."""
+        async with self.at_rest():
+            pass
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """The same, and write again only afterwards."""
         self._may_write.clear()
         for follower in self.followers:
             follower.restless = False
         await until(lambda: not self._writing)
         # Of each resource the last write is one that was announced.
-        async with httpx.AsyncClient(
-            base_url=self.node.url, timeout=10.0, verify=tls(), trust_env=False
-        ) as http:
+        async with self.http() as http:
             for resource in range(self.size.resources):
                 await self.write(http, resource)
         with suppress(TimeoutError):  # what is wrong then is in the histories
             await until(self._is_settled)
         self.history.append(Calm(time.monotonic()))
+        self.check()
+        yield
         for follower in self.followers:
             follower.restless = follower.habits.restless
         self._may_write.set()
-        self.check()
 
     def _is_settled(self) -> bool:
         return all(f.open and f.last >= self._newest[f.variant.resource] for f in self.followers)
@@ -184,9 +191,15 @@ async def trial(
     options: Mapping[str, object] | None = None,
     *,
     clients: bool = True,
+    arrange: Callable[[NodeProcess], None] = lambda _: None,
 ) -> AsyncIterator[Trial]:
-    """A node that is read and written from beginning to end, and checked at the end."""
+    """A node that is read and written from beginning to end, and checked at the end.
+
+    clients: False leaves all that to the scenario.
+    arrange: is told of the node before it starts.
+    """
     it = Trial(size, seed, folder, options or {})
+    arrange(it.node)
     try:
         await it.node.start()
         async with asyncio.TaskGroup() as group:
