@@ -87,14 +87,14 @@ class Crowd:
 
 
 @contextlib.contextmanager
-def crowd(port: int, size: int, request: bytes, *, greeted: bool = True) -> Iterator[Crowd]:
+def crowd(port: int, size: int, request: bytes, *, greeted: bool = True, window: int = 64) -> Iterator[Crowd]:
     """So many connections that have each sent a request and, if `greeted`, got a message.
 
     `{n}` in the request is the member's number. Raises BenchmarkError if they are fewer.
     """
     with file_of(request) as path:
         words = ["--transport", "raw", "--raw", path, "--ready", "greeted" if greeted else "connected"]
-        words += ["--timeout-s", str(PATIENCE_S)]
+        words += ["--timeout-s", str(PATIENCE_S), "--window", str(window)]
         with load(f"127.0.0.1:{port}", size, *words) as process:
             yield Crowd(process, size)
 
@@ -102,7 +102,8 @@ def crowd(port: int, size: int, request: bytes, *, greeted: bool = True) -> Iter
 @contextlib.contextmanager
 def subscribers(station: Station, transport: str, size: int) -> Iterator[Crowd]:
     """So many subscribers of a station, each of whom has shown that it gets what is pushed."""
-    with crowd(station.server.port, size, station.requests[transport], greeted=station.greets) as many:
+    request = station.requests[transport]
+    with crowd(station.server.port, size, request, greeted=station.greets, window=station.window) as many:
         if not station.greets:
             _prime(station, many)
         yield many

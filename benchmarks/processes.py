@@ -212,10 +212,10 @@ def websocket(path: str, *fields: str) -> bytes:
     return get(path, *upgrade, *fields)
 
 
-def first_bytes(port: int, request: bytes, until: bytes) -> bytes:
+def first_bytes(port: int, request: bytes, until: bytes, *, patience_s: float = PATIENCE_S) -> bytes:
     """What a server says to a request, up to and with what comes after `until`. Raises BenchmarkError."""
     said = b""
-    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+    with socket.create_connection(("127.0.0.1", port), patience_s) as connection:
         connection.sendall(request)
         while until not in said:
             if not (more := connection.recv(65536)):
