@@ -163,7 +163,7 @@ def wrk(url: str, connections: int, seconds: float, client_cores: list[int], pos
     if "Non-2xx" in out or "Socket errors" in out:
         raise BenchmarkError(f"wrk {url}:\n{out}")
     found = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    if found is None:
+    if found is None or not float(found[1]):
         raise BenchmarkError(f"wrk {url}:\n{out}")
     return float(found[1])
 

@@ -39,7 +39,7 @@ def _station() -> Iterator[Station]:
             request = get("/held", "Accept: text/event-stream")
             _wait_for_answers(port, request)
             push = Publisher(publish_port, "/publish/", wrapped).push
-            yield Station(server, {"sse": request}, push, window=4)
+            yield Station(server, {"sse": request}, push, window=4, enough=0.9)
 
 
 def _wait_for_answers(port: int, request: bytes) -> None:
