@@ -30,6 +30,8 @@ PATIENCE_S = 60.0
 """How long nothing may happen."""
 CONNECT_PATIENCE_S = 300.0
 """How long no client may be through with its connections."""
+SLOWEST = 4_000
+"""Messages that are delivered in a second on the busiest machine."""
 SETTLE_S = 3.0
 PAUSE_S = 1.0
 """Between two changes."""
@@ -178,7 +180,8 @@ class Phases:
         def tick(nodes: int) -> None:
             self._progress(f"change {number + 1}: nodes whose watchers all have it", nodes, self._plan.nodes)
 
-        reached = change.change(self._state, number + 1, self._nodes, self._clients, PATIENCE_S, tick)
+        patience_s = PATIENCE_S + self._plan.watchers / SLOWEST
+        reached = change.change(self._state, number + 1, self._nodes, self._clients, patience_s, tick)
         if reached.watchers != self._plan.watchers:
             raise MillionError(f"change {number + 1} came to {reached.watchers:,} watchers")
         self.outcome.changes.append(reached)
