@@ -2,19 +2,23 @@
 
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.million import MillionError, memory, report
+from benchmarks.million import MillionError, change, memory, report
 from benchmarks.million.__main__ import check, main
 from benchmarks.million.change import STEP, quantile, reached
+from benchmarks.million.children import Node
 from benchmarks.million.keeper import Keeper
 from benchmarks.million.memory import Guard
 from benchmarks.million.plan import RESERVED_DESCRIPTORS, largest, plan_for
@@ -65,10 +69,10 @@ def test_every_watcher_of_every_node_gets_every_change_and_that_is_written_down(
     assert main(words) == 0
     made = json.loads(path.read_text())
     assert (made["watchers"], made["nodes"]) == (151, 3)
-    assert [change["watchers"] for change in made["changes"]] == [151, 151]
-    for change in made["changes"]:
-        assert 0 < change["first_s"] <= change["p50_s"] <= change["p99_s"] <= change["last_s"]
-        assert 0 < change["told_s"] <= change["answered_s"]
+    assert [found["watchers"] for found in made["changes"]] == [151, 151]
+    for found in made["changes"]:
+        assert 0 < found["first_s"] <= found["p50_s"] <= found["p99_s"] <= found["last_s"]
+        assert 0 < found["told_s"] <= found["answered_s"]
     assert {"start the nodes", "connect", "changes"} <= set(made["seconds"])
     assert made["memory"]["held"]["nodes"] > made["memory"]["before"]["nodes"] > 0
     assert made["memory"]["held"]["clients"] > 0
@@ -83,6 +87,27 @@ def test_every_watcher_of_every_node_gets_every_change_and_that_is_written_down(
     assert text.endswith("After.\n")
     assert "old" not in text
     assert text.count("151 of 151, in 2 changes") == 1
+
+
+@needs_cargo
+def test_it_fails_and_names_the_node_whose_watchers_missed_a_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = change.change
+
+    def untold(state: Path, score: int, nodes: Sequence[Node], *rest: Any) -> change.Reached:
+        clients, _, tick = rest
+        return whole(state, score, nodes[:-1], clients, 2.0, tick)
+
+    monkeypatch.setattr(change, "change", untold)
+    path = tmp_path / "million.json"
+    words = ["--watchers", "90", "--nodes", "3", "--keep-free-gb", "0", "--json", str(path)]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "60 got it" in said
+    assert re.search(r"node 2 \(127\.1\.0\.3:\d+\): 0 of 30", said)
+    assert "node 1 (" not in said
+    assert not path.exists()
 
 
 def test_what_was_set_is_put_back_when_the_benchmark_ends(kernel: Path) -> None:
@@ -156,7 +181,7 @@ def test_a_setting_that_cannot_be_changed_is_named_and_the_others_are_put_back(k
 def test_a_setting_that_cannot_be_put_back_is_named_with_its_value(kernel: Path) -> None:
     path = kernel / "fs" / "file-max"
     with (
-        pytest.raises(MillionError, match="fs.file-max was 1000"),
+        pytest.raises(MillionError, match="file-max was 1000"),
         Keeper([Setting("fs.file-max", "1000", "7", "")], kernel),
     ):
         path.unlink()
