@@ -22,7 +22,7 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 # What the native module is made of: a change of any of these, or a file more or less, builds it again. The Python
 # sources are used from where they lie.
 NATIVE := Cargo.toml Cargo.lock pyproject.toml \
-	$(shell find engine/src bindings/src engine/Cargo.toml bindings/Cargo.toml)
+	$(shell find engine/src load/src bindings/src engine/Cargo.toml load/Cargo.toml bindings/Cargo.toml)
 MODULE := $(wildcard python/freshwire/_engine*.so)
 
 TOOLS := $(VENV)/.tools

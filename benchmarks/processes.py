@@ -127,7 +127,7 @@ def freshwire(*, cores: Sequence[int] = ()) -> Server:
     """A node."""
     port = free_port()
     limits = ["--max-connections-per-address", "0", "--drain-timeout", "0", "--admin-socket", "off"]
-    # A WebSocket of the crowd does not answer pings.
+    # A WebSocket of the crowd is raw bytes and does not answer pings.
     words = ["freshwire", "serve", APPLICATION, "--port", str(port), *limits, "--set", "heartbeat_s=600"]
     return _listening("freshwire", [sys.executable, "-m", *words], port, cores)
 
@@ -185,17 +185,27 @@ def crowd(port: int, size: int, request: bytes, *, greeted: bool = True) -> Iter
     Raises BenchmarkError if they are not as many.
     """
     with file_of(request) as path:
-        words = [
-            str(NATIVE / "crowd"),
-            f"127.0.0.1:{port}",
-            str(size),
-            path,
-            "greeted" if greeted else "silent",
-        ]
-        with Process("crowd", words) as process:
-            if (said := process.hear()) != f"ready {size}":
-                raise BenchmarkError(f"of {size} connections the crowd has: {said}")
+        ready = "greeted" if greeted else "connected"
+        with load(
+            f"127.0.0.1:{port}", size, "--transport", "raw", "--raw", path, "--ready", ready
+        ) as process:
             yield process
+
+
+@contextlib.contextmanager
+def load(targets: str, size: int, *words: str) -> Iterator[Process]:
+    """The load client (`freshwire-load --help`) with so many members that are all there, waiting for orders.
+
+    Raises BenchmarkError if they are not as many.
+    """
+    command = [str(NATIVE / "freshwire-load"), targets, "--connections", str(size), "--progress", "false"]
+    with Process("freshwire-load", [*command, *words]) as process:
+        said = json.loads(process.hear())
+        if said["ready"] != size:
+            raise BenchmarkError(
+                f"of {size} connections the load client has {said['ready']}: {said['failed']}"
+            )
+        yield process
 
 
 @contextlib.contextmanager
@@ -238,6 +248,7 @@ def cores() -> tuple[list[int], list[int]]:
 
 
 def build() -> None:
-    """Build the floor and the crowd."""
-    words = ["cargo", "build", "--quiet", "--locked", "--release", "--package", "freshwire-benchmarks"]
+    """Build the floor and the load client."""
+    packages = ["--package", "freshwire-benchmarks", "--package", "freshwire-load"]
+    words = ["cargo", "build", "--quiet", "--locked", "--release", *packages]
     subprocess.run(words, cwd=ROOT, check=True)

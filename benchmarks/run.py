@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.rounds:
         sizes = sizes.of(rounds=asked.rounds)
     progress = Progress()
-    progress("building the floor and the crowd")
+    progress("building the floor and the load client")
     build()
     load = os.getloadavg()[0]
     figures = []

@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--json", type=Path, default=report.RESULTS, help="where the figures go (%(default)s)"
     )
+    parser.add_argument(
+        "--kill", action="store_true", help="kill a node too, and have its watchers come back"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     parser.add_argument(
         "--document", action="store_true", help="only put the figures of the file into docs/million.md"
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show(plan, needed, limit)
         check(plan, needed, limit, keep_free)
         if not asked.dry_run:
-            run(plan, needed, limit, keep_free, changes=asked.changes, path=asked.json)
+            run(plan, needed, limit, keep_free, asked)
     except MillionError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -84,9 +87,7 @@ def check(plan: Plan, needed: Sequence[Setting], limit: int, keep_free: int) -> 
         )
 
 
-def run(
-    plan: Plan, needed: Sequence[Setting], limit: int, keep_free: int, *, changes: int, path: Path
-) -> None:
+def run(plan: Plan, needed: Sequence[Setting], limit: int, keep_free: int, asked: argparse.Namespace) -> None:
     """Build, measure and show. Raises MillionError."""
     progress = Progress()
     progress.begin("build the load client")
@@ -98,7 +99,7 @@ def run(
         phases = Phases(plan, Path(folder), keeper.group, progress)
         with Guard(keep_free, phases.kill) as guard:
             try:
-                outcome = phases.run(changes)
+                outcome = phases.run(asked.changes, kill=asked.kill)
             except MillionError as error:
                 if guard.struck:
                     raise MillionError(
@@ -109,7 +110,7 @@ def run(
                 phases.close()
     made = report.report(plan, needed, outcome, limit, guard.lowest)
     print(f"\n{report.text(made)}")
-    report.save(made, path)
+    report.save(made, asked.json)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,6 @@ from benchmarks.million import MillionError
 from benchmarks.million.application import TAG, body_of
 from benchmarks.million.children import Client, Node, hear_each
 
-STEP = 1.01
-"""What a delay is told as a power of, microseconds (native/src/bin/crowd.rs)."""
 NS = 1_000_000_000
 
 
@@ -68,6 +66,26 @@ def change(
 
     Raises MillionError, which names the nodes whose watchers do not all have it.
     """
+    told_ns, answered_ns = make(state, score, nodes, clients, patience_s)
+    said: list[dict[str, Any]] = []
+
+    def on_line(client: Client, line: str) -> None:
+        said.append(json.loads(line))
+
+    missing = hear_each(clients, patience_s, on_line, lambda: tick(len(said)))
+    if missing:
+        have = sum(mark["each_us"]["count"] for mark in said)
+        raise MillionError(_missed(missing, have))
+    return reached(said, told_ns, answered_ns)
+
+
+def make(
+    state: Path, score: int, nodes: Sequence[Node], clients: Sequence[Client], patience_s: float
+) -> tuple[int, int]:
+    """Have the clients await a change, make it and tell it to the nodes.
+
+    Returns after how long all nodes had been told, and had answered, nanoseconds.
+    """
     for client in clients:
         client.say("await")
     if deaf := hear_each(clients, patience_s, lambda client, line: None):
@@ -87,28 +105,20 @@ def change(
                     raise MillionError(f"{node.name} refuses the change: {response.read()[:500]!r}")
                 response.read()
         answered_ns = time.time_ns() - stamp
-    said: list[dict[str, Any]] = []
-
-    def on_line(client: Client, line: str) -> None:
-        said.append(json.loads(line))
-
-    missing = hear_each(clients, patience_s, on_line, lambda: tick(len(said)))
-    if missing:
-        raise MillionError(_missed(missing, stamp, sum(reach["members"] for reach in said)))
-    return reached(said, stamp, told_ns, answered_ns)
+    return told_ns, answered_ns
 
 
-def reached(said: Sequence[dict[str, Any]], stamp: int, told_ns: int, answered_ns: int) -> Reached:
-    """Put together what the clients say. Raises MillionError if it is of another change."""
-    if any(reach["stamp"] != stamp for reach in said):
+def reached(said: Sequence[dict[str, Any]], told_ns: int, answered_ns: int) -> Reached:
+    """Put together what the clients say. Raises MillionError if it is of more than one change."""
+    if any(mark["changes"] != 1 or mark["reached_all"] != 1 or mark["backward"] for mark in said):
         raise MillionError("a client speaks of another change than was made")
-    waited: Counter[int] = Counter()
-    for reach in said:
-        waited.update({int(power): n for power, n in reach["waited"].items()})
-    firsts = [reach["first_ns"] / NS for reach in said]
-    last_s = max(reach["last_ns"] for reach in said) / NS
+    waited: Counter[float] = Counter()
+    for mark in said:
+        waited.update(dict(mark["each_us"]["buckets"]))
+    firsts = [mark["first_us"]["max"] / 1e6 for mark in said]
+    last_s = max(mark["last_us"]["max"] for mark in said) / 1e6
     return Reached(
-        watchers=sum(reach["members"] for reach in said),
+        watchers=sum(mark["each_us"]["count"] for mark in said),
         first_s=min(firsts),
         p50_s=min(quantile(waited, 0.5), last_s),
         p99_s=min(quantile(waited, 0.99), last_s),
@@ -119,26 +129,30 @@ def reached(said: Sequence[dict[str, Any]], stamp: int, told_ns: int, answered_n
     )
 
 
-def quantile(waited: Counter[int], share: float) -> float:
-    """The delay that so many had at most, seconds, to half a hundredth."""
+def quantile(waited: Counter[float], share: float) -> float:
+    """The delay that so many had at most, seconds; the load client's buckets are a hundredth wide."""
     left = math.ceil(waited.total() * share)
-    for power in sorted(waited):
-        left -= waited[power]
+    for at_most_us in sorted(waited):
+        left -= waited[at_most_us]
         if left <= 0:
-            return float(STEP**power) / 1e6
+            return at_most_us / 1e6
     return 0.0
 
 
-def _missed(missing: Sequence[Client], stamp: int, have: int) -> str:
+def _missed(missing: Sequence[Client], have: int) -> str:
     """Which node's watchers have not got the change, and how many of them."""
     for client in missing:
-        client.say("newest")
+        client.say("mark")
     lines = []
 
     def on_line(client: Client, line: str) -> None:
-        reach = json.loads(line)
-        members = reach["members"] if reach["stamp"] == stamp else 0
-        lines.append(f"{client.node.name} ({client.node.address}): {members:,} of {client.watchers:,}")
+        mark = json.loads(line)
+        got, there = mark["each_us"]["count"], mark["there"]
+        ended = f", {mark['ended']}" if mark["ended"] else ""
+        lines.append(
+            f"{client.node.name} ({client.node.address}): {got:,} of {client.watchers:,} got it, "
+            f"{there:,} are connected{ended}"
+        )
 
     silent = hear_each(missing, 5.0, on_line)
     lines += [f"{client.name} does not answer" for client in silent]

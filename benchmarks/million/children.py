@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.million import MillionError
-from benchmarks.million.application import VARIABLE
+from benchmarks.million.application import PATH, VARIABLE
 from benchmarks.processes import NATIVE, ROOT
 
 APPLICATION = "benchmarks.million.application:app"
@@ -58,13 +58,23 @@ class Child:
             raise self._ended() from None
 
     def take(self) -> str | None:
-        """The line that has come; None: not all of it has. Raises MillionError at the end of its output."""
-        more = os.read(self.fileno(), 1 << 16)
-        if not more:
-            raise self._ended()
-        line, end, rest = (self._heard + more).partition(b"\n")
+        """A line that has come; None: not all of it has. Raises MillionError at the end of its output.
+
+        Whatever comes with it or after it is an answer to another order.
+        """
+        if b"\n" not in self._heard:
+            more = os.read(self.fileno(), 1 << 16)
+            if not more:
+                raise self._ended()
+            self._heard += more
+        line, end, rest = self._heard.partition(b"\n")
         self._heard = rest if end else line
         return line.decode().strip() if end else None
+
+    @property
+    def has_line(self) -> bool:
+        """Whether a line has come already, of which a selector knows nothing."""
+        return b"\n" in self._heard
 
     def _ended(self) -> MillionError:
         self._errors.seek(0)
@@ -77,6 +87,13 @@ class Child:
             r"^Private_Dirty: +(\d+) kB", Path(f"/proc/{self.pid}/smaps_rollup").read_text(), re.M
         )
         return int(found[1]) * 1024 if found else 0
+
+    def cpu_ns(self) -> int:
+        """CPU time of its living threads, nanoseconds."""
+        return sum(
+            int((task / "schedstat").read_text().split()[0])
+            for task in Path(f"/proc/{self.pid}/task").iterdir()
+        )
 
     def kill(self) -> None:
         """Have it end: nothing of it is to be kept."""
@@ -114,9 +131,11 @@ class Node(Child):
 class Client(Child):
     """A load client, with the watchers of one node."""
 
-    def __init__(self, node: Node, watchers: int, request: Path, group: int) -> None:
+    def __init__(self, node: Node, watchers: int, group: int) -> None:
         self.node, self.watchers = node, watchers
-        words = [str(NATIVE / "crowd"), node.address, str(watchers), str(request), "greeted"]
+        words = [str(NATIVE / "freshwire-load"), node.address, "--connections", str(watchers), "--path", PATH]
+        # A node on loopback answers to the loopback names, not to 127.1.0.1.
+        words += ["--host", "localhost", "--ready", "greeted", "--timeout-s", "60", "--progress", "false"]
         super().__init__(f"the client of {node.name}", words, group)
 
 
@@ -138,13 +157,13 @@ def hear_each(
         for child in children:
             selector.register(child, selectors.EVENT_READ)
         while silent and time.monotonic() - heard_at < patience_s:
-            for key, _ in selector.select(TICK_S):
-                child = silent[key.fd]
+            told = [child for child in silent.values() if child.has_line]
+            for child in told or [silent[key.fd] for key, _ in selector.select(TICK_S)]:
                 if (line := child.take()) is None:
                     continue
                 heard_at = time.monotonic()
                 selector.unregister(child)
-                del silent[key.fd]
+                del silent[child.fileno()]
                 if (more := on_line(child, line)) is not None:
                     selector.register(more, selectors.EVENT_READ)
                     silent[more.fileno()] = more

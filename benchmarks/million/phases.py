@@ -12,14 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.million import MillionError, change, memory
-from benchmarks.million.application import PATH
-from benchmarks.million.children import Client, Node, hear_each
+from benchmarks.million.children import TICK_S, Client, Node, hear_each
 from benchmarks.million.memory import Memory
 from benchmarks.million.plan import Plan
 from benchmarks.million.progress import Progress
-from benchmarks.processes import get
 
-WATCH = get(PATH, "Accept: text/event-stream")
 STARTING = 4
 """Nodes that start at once: an interpreter that starts takes a core for a while."""
 CONNECTING = 8
@@ -35,6 +32,22 @@ SLOWEST = 4_000
 SETTLE_S = 3.0
 PAUSE_S = 1.0
 """Between two changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """What became of the watchers of a node that was killed."""
+
+    watchers: int
+    back: int
+    """Those that came back, to another node."""
+    got: int
+    """Those that then got the change which was made while they had no node."""
+    started_s: float
+    """How long the other node took to serve."""
+    back_p50_s: float
+    back_last_s: float
+    """From the order to come back to the first answer."""
 
 
 @dataclass(slots=True)
@@ -53,6 +66,10 @@ class Outcome:
     """With all watchers, at rest."""
     after: Memory | None = None
     """After the changes."""
+    node_cpu_us: float = 0.0
+    """CPU of a delivered message: at the nodes, with most of what the kernel does to deliver it."""
+    client_cpu_us: float = 0.0
+    killed: Killed | None = None
     changes: list[change.Reached] = field(default_factory=list)
 
 
@@ -66,14 +83,18 @@ class Phases:
         group: the process group of everything that is started.
         """
         self._plan, self._folder, self._group, self._progress = plan, folder, group, progress
-        self._state, self._request = folder / "state.json", folder / "request"
-        self._request.write_bytes(WATCH)
+        self._state = folder / "state.json"
         self._nodes: list[Node] = []
         self._clients: list[Client] = []
         self.outcome = Outcome()
 
-    def run(self, changes: int) -> Outcome:
-        """Do it all. Raises MillionError."""
+    def run(self, changes: int, *, kill: bool = False) -> Outcome:
+        """Do it all.
+
+        kill: kill a node too.
+
+        Raises MillionError.
+        """
         counters = memory.tcp_counters()
         with self._timed("start the nodes"):
             self._start()
@@ -85,10 +106,15 @@ class Phases:
         with self._timed("settle"):
             self.outcome.held = self._settled()
         with self._timed("changes"):
+            cpu_ns = self._cpu_ns()
             for number in range(changes):
                 self._change(number)
+            self._account_cpu(cpu_ns)
         with self._timed("settle again"):
             self.outcome.after = self._settled()
+        if kill:
+            with self._timed("kill a node"):
+                self.outcome.killed = self._lose_node(changes)
         self.outcome.trouble = {name: count - counters[name] for name, count in memory.tcp_counters().items()}
         return self.outcome
 
@@ -130,9 +156,11 @@ class Phases:
     def _warm_up(self) -> None:
         """Have what a node makes once made before it is measured."""
         for number, node in enumerate(self._nodes):
-            client = Client(node, WARM_UP, self._request, self._group)
+            client = Client(node, WARM_UP, self._group)
             try:
-                _none(hear_each([client], PATIENCE_S, lambda client, line: None), "is not served")
+                said = _answer(client, PATIENCE_S)
+                if said["ready"] != client.watchers:
+                    raise MillionError(f"{node.name} does not serve: {said['failed'] or said['ended']}")
             finally:
                 client.close()
             self._progress("warm up", number + 1, self._plan.nodes)
@@ -143,13 +171,12 @@ class Phases:
 
         def start() -> Client:
             node, share = waiting.popleft()
-            client = Client(node, share, self._request, self._group)
+            client = Client(node, share, self._group)
             self._clients.append(client)
             return client
 
         def on_line(client: Client, line: str) -> Client | None:
-            if line != f"ready {client.watchers}":
-                raise MillionError(f"{client.name} was to have {client.watchers:,} watchers; it says {line}")
+            self._account(client, json.loads(line))
             return start() if waiting else None
 
         def tick() -> None:
@@ -158,16 +185,22 @@ class Phases:
 
         first = [start() for _ in range(min(CONNECTING, len(waiting)))]
         _none(hear_each(first, CONNECT_PATIENCE_S, on_line, tick), "has not connected")
-        for client in self._clients:
-            client.say("mark")
-        _none(hear_each(self._clients, PATIENCE_S, self._account), "does not answer")
 
-    def _account(self, client: Client, line: str) -> None:
-        """Take what a client says of its connections. Raises MillionError when some have ended."""
-        mark = json.loads(line)
-        self.outcome.retried.update(mark["retried"])
-        if mark["gone"]:
-            raise MillionError(f"{client.node.name} has ended {mark['gone']:,} of its watchers' connections")
+    def _account(self, client: Client, said: dict[str, Any]) -> None:
+        """Take what a client says of its connections; those that failed are tried once more.
+
+        Raises MillionError when some are still missing.
+        """
+        self.outcome.retried.update(said["failed"])
+        self.outcome.retried.update(said["ended"])
+        if said.get("ready") == client.watchers:
+            return
+        client.say("return")
+        if _answer(client, PATIENCE_S)["back"] != client.watchers:
+            raise MillionError(
+                f"of {client.watchers:,} watchers, {client.node.name} has {said['ready']:,}: "
+                f"{said['failed'] or said['ended']}"
+            )
 
     def _settled(self) -> Memory:
         self._progress("settle", 0, 1)
@@ -180,8 +213,7 @@ class Phases:
         def tick(nodes: int) -> None:
             self._progress(f"change {number + 1}: nodes whose watchers all have it", nodes, self._plan.nodes)
 
-        patience_s = PATIENCE_S + self._plan.watchers / SLOWEST
-        reached = change.change(self._state, number + 1, self._nodes, self._clients, patience_s, tick)
+        reached = change.change(self._state, number + 1, self._nodes, self._clients, self._patience_s, tick)
         if reached.watchers != self._plan.watchers:
             raise MillionError(f"change {number + 1} came to {reached.watchers:,} watchers")
         self.outcome.changes.append(reached)
@@ -189,6 +221,59 @@ class Phases:
             f"change {number + 1} came to {reached.watchers:,} watchers: first {reached.first_s * 1000:,.1f} ms, "
             f"median {reached.p50_s:.2f} s, p99 {reached.p99_s:.2f} s, last {reached.last_s:.2f} s"
         )
+
+    @property
+    def _patience_s(self) -> float:
+        return PATIENCE_S + self._plan.watchers / SLOWEST
+
+    def _cpu_ns(self) -> tuple[int, int]:
+        return sum(node.cpu_ns() for node in self._nodes), sum(client.cpu_ns() for client in self._clients)
+
+    def _account_cpu(self, before: tuple[int, int]) -> None:
+        messages = max(sum(reached.watchers for reached in self.outcome.changes), 1)
+        each = [(now - then) / messages / 1000 for now, then in zip(self._cpu_ns(), before, strict=True)]
+        self.outcome.node_cpu_us, self.outcome.client_cpu_us = each
+
+    def _lose_node(self, number: int) -> Killed:
+        """Kill a node, make a change without it, start another node at its address, and have its watchers come back.
+
+        Whoever follows a change needs no memory of the node that died: the other one has a log of its own, so that it
+        sends each of them the newest state, and then all watchers get the next change.
+        """
+        lost, client = self._nodes[0], self._clients[0]
+        lost.close()
+        self._wait_until_gone(client)
+        made = number + 1
+        change.make(self._state, made, self._nodes[1:], self._clients, self._patience_s)
+        _none(hear_each(self._clients[1:], self._patience_s, lambda *_: None), "has not got the change")
+        began = time.monotonic()
+        other = Node(self._plan.nodes, lost.address, self._folder, self._state, self._group)
+        self._nodes[0] = client.node = other
+        _none(
+            hear_each([other], PATIENCE_S, lambda node, line: node.announced(line)), "does not begin to serve"
+        )
+        started_s = time.monotonic() - began
+        client.say("return")
+        back, got = (_answer(client, self._patience_s) for _ in range(2))
+        self._change(made)
+        return Killed(
+            watchers=client.watchers,
+            back=back["back"],
+            got=got["each_us"]["count"],
+            started_s=started_s,
+            back_p50_s=back["back_us"]["p50"] / 1e6,
+            back_last_s=back["back_us"]["max"] / 1e6,
+        )
+
+    def _wait_until_gone(self, client: Client) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            client.say("mark")
+            if not (there := _answer(client, PATIENCE_S)["there"]):
+                return
+            if time.monotonic() > deadline:
+                raise MillionError(f"{there:,} watchers of {client.node.name} do not see that it was killed")
+            time.sleep(TICK_S)
 
     @contextlib.contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -199,6 +284,17 @@ class Phases:
         self._progress.say(f"{name}: {self.outcome.seconds[name]:.1f} s")
 
 
+def _answer(client: Client, patience_s: float) -> dict[str, Any]:
+    """The JSON that a client says next. Raises MillionError."""
+    said: list[dict[str, Any]] = []
+
+    def on_line(client: Client, line: str) -> None:
+        said.append(json.loads(line))
+
+    _none(hear_each([client], patience_s, on_line), "does not answer")
+    return said[0]
+
+
 def _none(silent: Sequence[Any], what: str) -> None:
     if silent:
-        raise MillionError(f"{silent[0].name} {what}, nor do {len(silent) - 1} others")
+        raise MillionError(f"{silent[0].name} {what}, and {len(silent) - 1} others")

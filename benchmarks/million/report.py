@@ -45,6 +45,8 @@ def report(plan: Plan, found: Sequence[Setting], outcome: Outcome, limit: int, l
         "nodes": plan.nodes,
         "settings": [{**dataclasses.asdict(setting), "changed": not setting.enough} for setting in found],
         "seconds": outcome.seconds,
+        "cpu_us_a_message": {"nodes": outcome.node_cpu_us, "clients": outcome.client_cpu_us},
+        "killed": dataclasses.asdict(outcome.killed) if outcome.killed else None,
         "connects_retried": dict(outcome.retried),
         "tcp_counters": outcome.trouble,
         "memory": {
@@ -76,6 +78,7 @@ def rows(made: dict[str, Any]) -> list[Row]:
     """The table."""
     watchers, memory = made["watchers"], made["memory"]
     each, held, changes = memory["a_watcher"], memory["held"], made["changes"]
+    cpu = made["cpu_us_a_message"]
 
     def median(name: str) -> float:
         return float(statistics.median(change[name] for change in changes))
@@ -92,6 +95,7 @@ def rows(made: dict[str, Any]) -> list[Row]:
         ("to the last", f"{median('last_s'):.2f} s"),
         ("delivered a second", f"{watchers / median('last_s'):,.0f}"),
         ("of that, telling the nodes", f"{median('told_s') * 1000:,.1f} ms ({median('told_share'):.2%})"),
+        ("CPU a message", f"{cpu['nodes']:.1f} µs at the nodes, {cpu['clients']:.1f} µs at the load clients"),
         ("connect", f"{made['seconds']['connect']:.0f} s ({watchers / made['seconds']['connect']:,.0f}/s)"),
         ("connects tried again", f"{sum(made['connects_retried'].values()):,}"),
         ("a node without watchers", f"{memory['a_node_without_watchers'] / (1 << 20):.1f} MiB"),
@@ -100,12 +104,14 @@ def rows(made: dict[str, Any]) -> list[Row]:
             f"{each['engine']:,.0f} B ({each['engine_after_changes']:,.0f} B after changes)",
         ),
         ("kernel, a watcher, both ends", f"{each['kernel_objects'] + each['kernel_buffers']:,.0f} B"),
-        ("taken from the machine, a watcher", f"{each['machine']:,.0f} B"),
         ("nodes, in all", f"{held['nodes'] / GIB:.2f} GiB"),
         ("load clients, in all", f"{held['clients'] / GIB:.2f} GiB"),
         ("memory left at the least", f"{memory['lowest_available'] / GIB:.1f} GiB"),
     ]
-    return [row for row in table if row[1]]
+    if killed := made["killed"]:
+        text = f"{killed['got']:,} of {killed['watchers']:,} back at another node with the change they missed"
+        table.append(("after SIGKILL of a node", f"{text}, within {killed['back_last_s']:.1f} s"))
+    return table
 
 
 def text(made: dict[str, Any]) -> str:
