@@ -13,6 +13,8 @@ PYTEST_ARGS ?=
 # More arguments for the benchmarks, as in: make bench BENCH_ARGS="--quick"
 BENCH_ARGS ?=
 RESULTS := benchmarks/results/latest.json
+# The same for a million watchers, as in: make million MILLION_ARGS="--watchers 200000"
+MILLION_ARGS ?=
 
 # maturin installs into the virtualenv that it is told; whatever is activated outside has no say.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -30,7 +32,7 @@ DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench page audit fmt clean FORCE
+.PHONY: help setup build demo test check bench million page audit fmt clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -58,6 +60,9 @@ bench: setup-peers $(BENCH) ## measure, beside peers and the floor (about 25 min
 
 page: $(BUILT) ## write the figures of the last `make bench` into docs/benchmarks.md
 	$(BIN)/python -m benchmarks.page $(RESULTS)
+
+million: setup-test $(BENCH) ## hold a million watchers and show that each gets a change (24 GB; MILLION_ARGS="--dry-run")
+	$(BIN)/python -m benchmarks.million $(MILLION_ARGS)
 
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
