@@ -41,10 +41,10 @@ class Bench:
         self.application.streams[path] = list(answers)
         return path
 
-    def listen(self, url: str, names: Sequence[str] = ("message",), **options: object) -> None:
+    def listen(self, url: str, names: Sequence[str] = ("message",), *, credentials: bool = False) -> None:
         """Open an EventSource."""
         self.page.evaluate(
-            "([url, names, options]) => void listen(url, names, options)", [url, names, options]
+            "([url, names, withCredentials]) => void listen(url, names, {withCredentials})", [url, names, credentials]
         )
 
     def wait(self, condition: str) -> None:
@@ -70,9 +70,9 @@ class Bench:
         assert seen.pop()[1] == "the end"
         return seen
 
-    def fails(self, url: str, **options: object) -> None:
+    def fails(self, url: str, *, credentials: bool = False) -> None:
         """Open an EventSource that must fail for good: one error, closed, and no event."""
-        self.listen(url, **options)
+        self.listen(url, credentials=credentials)
         self.wait("log.length > 0")
         assert self.log() == [["error", 2]], self.log()
 
@@ -96,7 +96,7 @@ class Floor:
         application = Application()
         with contextlib.ExitStack() as stack:
 
-            def start(**options: object) -> LiveNode:
+            def start(**options: Any) -> LiveNode:
                 return stack.enter_context(node(application, **options))
 
             live = start()

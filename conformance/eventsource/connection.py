@@ -184,13 +184,13 @@ def another_origin_that_says_no(bench: Bench) -> None:
 
 def credentials_that_nobody_allows(bench: Bench) -> None:
     """A `*` is not for credentials."""
-    bench.fails(another_origin(bench, [("access-control-allow-origin", "*")]), withCredentials=True)
+    bench.fails(another_origin(bench, [("access-control-allow-origin", "*")]), credentials=True)
 
 
 def credentials_that_are_allowed(bench: Bench) -> None:
     """Cookies are sent (of another port: the same site)."""
     allowed = [("access-control-allow-origin", bench.live.url), ("access-control-allow-credentials", "true")]
-    bench.listen(another_origin(bench, allowed), withCredentials=True)
+    bench.listen(another_origin(bench, allowed), credentials=True)
     bench.wait("of('message').length === 1")
     assert bench.application.asked("/stream/a")[0]["cookie"] == "who=ada"
 

@@ -159,7 +159,7 @@ def credentials_of_an_allowed_origin(bench: Bench) -> None:
     other = bench.start(allow_origins=[bench.live.url])
     for credentials in (False, True):
         bench.page.goto(f"{bench.live.url}/page")
-        bench.listen(f"{other.url}/watched", withCredentials=credentials)
+        bench.listen(f"{other.url}/watched", credentials=credentials)
         bench.wait("of('message').length === 1")
 
 

@@ -18,10 +18,15 @@ use crate::transport::websocket::{
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// Messages that an application may be told of before it has taken the first.
-const CREDIT: u32 = 32;
+/// Messages that an application may be told of before it has taken the first: so many short ones, fewer long ones.
+const CREDIT: i32 = 32;
 /// Pings that came at once and are answered each; of more, the newest (RFC 6455 §5.5.3 lets the newest one do).
 const PONGS_AT_ONCE: usize = 16;
+
+/// What a message takes of the credit.
+fn cost(bytes: usize) -> u8 {
+    (1 + bytes / 4096).min(CREDIT as usize) as u8
+}
 
 /// So many a second, and a burst.
 struct Bucket {
@@ -51,8 +56,14 @@ pub struct Socket {
     decoder: Decoder,
     /// How the application's messages may be compressed.
     deflate: Option<Deflate>,
-    /// Messages that the application still takes.
-    credit: u32,
+    /// What the application still takes; the last message may have overdrawn it.
+    credit: i32,
+    /// The costs of the messages that it has not taken, in a ring, and where the next one goes and comes from.
+    costs: [u8; CREDIT as usize],
+    told: u8,
+    taken: u8,
+    /// The newest ping that came while nothing could be sent.
+    ping: Option<Vec<u8>>,
     /// There may be more to read than its rate of messages allows now.
     pub(super) put_off: bool,
     messages: Bucket,
@@ -72,6 +83,10 @@ impl Socket {
             decoder: Decoder::new(limits, compresses),
             deflate: None,
             credit: CREDIT,
+            costs: [0; CREDIT as usize],
+            told: 0,
+            taken: 0,
+            ping: None,
             put_off: false,
             messages: Bucket::new(2.0 * f64::from(options.max_messages_per_s), now_ms),
             pings: Bucket::new(5.0 * f64::from(options.max_pings_per_s), now_ms),
@@ -83,7 +98,26 @@ impl Socket {
 
     /// Nothing would be lost if it were made anew.
     pub(super) fn is_idle(&self) -> bool {
-        self.decoder.is_idle()
+        self.decoder.is_idle() && self.ping.is_none()
+    }
+
+    /// The application is told of a message.
+    fn tells(&mut self, bytes: usize) {
+        let cost = cost(bytes);
+        self.credit -= i32::from(cost);
+        self.costs[usize::from(self.told)] = cost;
+        self.told = (self.told + 1) % CREDIT as u8;
+    }
+
+    /// It has taken the oldest one. Whether it takes more now, and did not before.
+    fn takes(&mut self) -> bool {
+        let before = self.credit;
+        match std::mem::take(&mut self.costs[usize::from(self.taken)]) {
+            0 => return false,
+            cost => self.credit += i32::from(cost),
+        }
+        self.taken = (self.taken + 1) % CREDIT as u8;
+        before <= 0 && self.credit > 0
     }
 
     /// Whether the rate of messages lets another one be read now.
@@ -129,7 +163,7 @@ impl Shard {
             let socket =
                 conn.socket.get_or_insert_with(|| Box::new(Socket::new(options, compresses, now_ms)));
             socket.put_off = !socket.may_read(options, now_ms);
-            if conn.after == After::Close || socket.put_off || socket.credit == 0 || socket.ending.is_some() {
+            if conn.after == After::Close || socket.put_off || socket.credit <= 0 || socket.ending.is_some() {
                 break;
             }
             let mut input = match conn.input.take() {
@@ -177,13 +211,19 @@ impl Shard {
             };
             socket.messages.take();
             if conn.state == State::Socket {
-                socket.credit -= 1;
+                let (Message::Text(data) | Message::Binary(data)) = &message;
+                socket.tells(data.len());
                 if let Some(exchange) = conn.work.as_deref().and_then(|work| work.exchange) {
                     self.tell(exchange, Told::Message(message));
                 }
             }
         }
-        if !pongs.is_empty() {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.blocked {
+            if let (Some(newest), Some(socket)) = (pongs.pop_back(), conn.socket.as_deref_mut()) {
+                socket.ping = Some(newest);
+            }
+        } else if !pongs.is_empty() {
             let mut out = vec![];
             pongs.iter().for_each(|data| encoder::frame(Op::Pong, data, &mut out));
             self.write(key, &out);
@@ -191,15 +231,24 @@ impl Shard {
         self.arm(key);
     }
 
+    /// Answer the newest ping that came while bytes were unsent: of those who do not read, none piles up.
+    pub(super) fn answer_ping(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key).filter(|conn| !conn.blocked) else { return };
+        let Some(data) = conn.socket.as_deref_mut().and_then(|socket| socket.ping.take()) else { return };
+        let mut out = vec![];
+        encoder::frame(Op::Pong, &data, &mut out);
+        self.write(key, &out);
+    }
+
     /// The application takes one more message.
     pub(super) fn want_message(&mut self, key: Key) {
         let Some(socket) = self.conns.get_mut(key).and_then(|conn| conn.socket.as_deref_mut()) else {
             return;
         };
-        socket.credit += 1;
+        let takes_again = socket.takes();
         if socket.ending.is_some() && socket.credit == CREDIT {
             self.end_faulty(key);
-        } else if socket.credit == 1 {
+        } else if takes_again {
             self.read_frames(key);
         }
     }
@@ -213,7 +262,7 @@ impl Shard {
         let exchange = conn.work.as_deref().and_then(|work| work.exchange);
         match (exchange, conn.socket.as_deref_mut()) {
             (Some(exchange), Some(socket)) if conn.state == State::Socket => {
-                socket.credit -= 1;
+                socket.tells(0);
                 socket.ending = Some((fault, now));
                 self.tell(exchange, Told::Closed(fault.code, fault.reason.into()));
                 self.arm(key);
