@@ -66,7 +66,8 @@ def parse(data: bytes, method: str, minor: int, *, ended: bool) -> tuple[Answer,
     lengths, codings = answer.all("content-length"), answer.all("transfer-encoding")
     _check_framing(answer, lengths, codings, method, minor)
     at = end + 4
-    if answer.status < 200 or answer.status in (204, 304) or method == "HEAD":
+    tunnel = method == "CONNECT" and answer.status < 300
+    if answer.status < 200 or answer.status in (204, 304) or method == "HEAD" or tunnel:
         return answer, at
     if codings:
         pieces = []

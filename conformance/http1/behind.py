@@ -1,7 +1,9 @@
 """The corpus through a proxy to a node: whatever the proxy passes on, it and the node see the same requests.
 
 After each case two others ask something through the same proxy. Each must get the answer to what it asked, and the
-application must have been given exactly the requests whose answers came back, in their order.
+application must have been given exactly the requests whose answers came back, in their order. One more may have reached
+it if the proxy gave up on it half way, and said so: Varnish ends a request whose chunks it cannot read as if it were
+whole, and answers 503 itself.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ def _attack(case: Case, address: tuple[str, int], node: Server) -> list[str]:
                 faults.append(f"{case.id}: who asked for {target} got {got.text} {got.answers}")
         given: Given = [request for request in node.seen() if request["target"] != PROBE]
         reached = [request["target"][:200] for request in given if not request["target"].startswith(VICTIM)]
-        if reached != answered:
+        more = reached[len(answered) :]
+        abandoned = heard.end == "open" or any(answer.status >= 500 for answer in heard.answers)
+        if reached[: len(answered)] != answered or len(more) > abandoned or "/hidden" in more:
             faults.append(
                 f"{case.id}: {answered} were answered ({heard.text}), {reached} reached the application"
             )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from pathlib import Path
 from typing import Any
 
 from conformance.http1.cases import FILES, Case
 from conformance.http1.judge import Verdict
 from conformance.http1.servers import SERVERS
 from conformance.http1.starter import ROOT
+from conformance.verdict import RESULTS as RESULTS_FOLDER
+from conformance.verdict import written
 
-RESULTS = ROOT / "conformance" / "results" / "http1.json"
+RESULTS = RESULTS_FOLDER / "http1.json"
 PAGE = ROOT / "docs" / "http1.md"
 BEGIN, END = "<!-- python -m conformance.http1 --write-docs: begin -->", "<!-- end -->"
 HEADINGS = {
@@ -32,16 +32,9 @@ HEADINGS = {
 }
 
 
-def deviations() -> dict[str, dict[str, str]]:
-    """Ours by case: `answers`, the outcome, and `reason`."""
-    path = Path(__file__).with_name("deviations.toml")
-    listed: dict[str, dict[str, str]] = tomllib.loads(path.read_text())
-    return listed
-
-
 def surprises(verdicts: dict[str, Verdict], *, whole: bool) -> list[str]:
     """How Freshwire differs from what is written down."""
-    listed = deviations()
+    listed = {deviation.case: deviation for deviation in written("http1")}
     found = []
     for name, verdict in verdicts.items():
         known = listed.get(name)
@@ -49,8 +42,8 @@ def surprises(verdicts: dict[str, Verdict], *, whole: bool) -> list[str]:
             found += [f"{name}: {fault}" for fault in verdict.faults]
         elif verdict.passed:
             found.append(f"{name}: is listed as a deviation, but is none")
-        elif verdict.outcome != known["answers"]:
-            found.append(f"{name}: {verdict.outcome}, but {known['answers']} is the deviation that is listed")
+        elif verdict.outcome != known.verdict:
+            found.append(f"{name}: {verdict.outcome}, but {known.verdict} is the deviation that is listed")
     if whole:
         found += [
             f"{name}: is listed as a deviation, but is no case" for name in listed.keys() - verdicts.keys()
@@ -113,11 +106,9 @@ def table(cases: list[Case], results: dict[str, Any]) -> str:
             lines.append(f"| {rule} | {case.rfc} | {case.level} | " + " | ".join(cells) + " |")
     lines += ["", "## Where Freshwire deviates, and why", ""]
     rules = {case.id: case for case in cases}
-    for name, known in deviations().items():
-        case = rules[name]
-        lines.append(
-            f"* {case.rfc}, {case.level}: {case.rule} Freshwire: {known['answers']}. {known['reason']}"
-        )
+    for known in written("http1"):
+        case = rules[known.case]
+        lines.append(f"* {case.rfc}, {case.level}: {case.rule} Freshwire: {known.verdict}. {known.reason}")
     return "\n".join([*lines, ""])
 
 

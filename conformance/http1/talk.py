@@ -79,10 +79,16 @@ class Talk:
             self._hear_final(most)
             if not self._ended:
                 last = self.heard.answers[-1:]
-                if last and (last[0].says_close or last[0].status == 101):
-                    self._hear(None, 2 * QUIET_S)
-                else:
+                if last and last[0].status == 101:
+                    self.heard.end = "keep"
+                    return
+                said_close = bool(last) and last[0].says_close
+                if said_close:
+                    self._hear(None, QUIET_S)
+                if not self._ended:
                     self._probe()
+                # It may read on for a while, so that its answer is read (RFC 9112 §9.6).
+                self._ended |= said_close and self.heard.end != "keep"
         if self._ended:
             self.heard.end = "close"
 
@@ -118,6 +124,8 @@ class Talk:
 
     def _read_answers(self, until: int | None) -> None:
         while self._data and (until is None or len(self.heard.answers) < until):
+            if self.heard.answers and self.heard.answers[-1].status == 101:
+                return
             method, minor = self._requests[self._final] if self._final < len(self._requests) else ("GET", 1)
             try:
                 answer, used = parse(self._data, method, minor, ended=self._ended)
