@@ -170,6 +170,9 @@ impl Shard {
             app.wake();
         }
         if self.shared.ended.fetch_add(1, SeqCst) + 1 == self.shared.inboxes.0.len() as u32 {
+            if let Some(output) = self.shared.output.get() {
+                output.end();
+            }
             let on_end = self.shared.on_end.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             if let Some(on_end) = on_end {
                 on_end();
