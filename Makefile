@@ -28,9 +28,10 @@ TOOLS := $(VENV)/.tools
 BUILT := $(VENV)/.built
 DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
+PROVE := $(VENV)/.prove
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench page audit fmt clean FORCE
+.PHONY: help setup build demo test check bench page rules audit fmt clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -59,6 +60,10 @@ bench: setup-peers $(BENCH) ## measure, beside peers and the floor (about 25 min
 page: $(BUILT) ## write the figures of the last `make bench` into docs/benchmarks.md
 	$(BIN)/python -m benchmarks.page $(RESULTS)
 
+rules: setup-prove $(PROVE) ## send HTTP/1.1 that breaks its rules to the node, to other servers, and through proxies
+	$(BIN)/python -m conformance.http1
+	$(BIN)/python -m conformance.http1 --behind nginx,haproxy,varnish
+
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
 	cargo deny --locked check
@@ -74,11 +79,13 @@ clean: ## remove what was built
 	rm -rf $(VENV) target $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: setup-build setup-test setup-peers ready
+.PHONY: setup-build setup-test setup-prove setup-peers ready
 setup-build:
 	@tools/setup build
 setup-test:
 	@tools/setup test
+setup-prove:
+	@tools/setup prove
 setup-peers:
 	@tools/setup peers
 # All that tools/test needs.
@@ -95,6 +102,10 @@ $(BUILT): $(TOOLS) $(NATIVE) $(if $(MODULE),,FORCE)
 
 $(DEV): $(BUILT)
 	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev
+	@touch $@
+
+$(PROVE): $(BUILT)
+	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev,prove
 	@touch $@
 
 $(BENCH): $(BUILT)

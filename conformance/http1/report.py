@@ -121,9 +121,19 @@ def _cell(verdict: dict[str, Any] | None) -> str:
         return ""
     outcome = verdict["outcome"].split(" broken (")
     mark = "✗" if verdict["faults"] else ("·" if _refused(outcome[0]) else "✓")
-    return f"{mark} {outcome[0]}{' broken' if len(outcome) > 1 else ''}".strip()
+    broken = " broken" if len(outcome) > 1 else ""
+    return f"{mark} {outcome[0]}{broken}{'' if broken or mark != '✗' or _in_status(verdict) else ' †'}"
 
 
 def _refused(outcome: str) -> bool:
     statuses = outcome.replace("close", "").split()
     return not statuses or statuses[-1][0] in "45"
+
+
+def _in_status(verdict: dict[str, Any]) -> bool:
+    """Whether the outcome itself is not allowed, or depends on how the bytes come."""
+    said = verdict["outcome"]
+    return any(
+        fault.removeprefix("byte by byte: ").startswith(f"{said} instead of") or "in one write" in fault
+        for fault in verdict["faults"]
+    )
