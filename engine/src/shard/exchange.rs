@@ -99,7 +99,9 @@ impl Shard {
         work.position = position;
         let fields = if for_others {
             // What others may get too must not depend on what this client has already.
-            work.fields.without(|name| name.starts_with(b"if-") || matches!(name, b"range" | b"prefer"))
+            let plain =
+                work.fields.without(|name| name.starts_with(b"if-") || matches!(name, b"range" | b"prefer"));
+            Arc::new(plain)
         } else {
             work.fields.clone()
         };

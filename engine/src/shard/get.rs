@@ -226,7 +226,8 @@ impl Shard {
         let source = Source {
             scheme: work.scheme,
             target: work.target.clone(),
-            fields: canonical_fields(&work.fields, vary, private, Some("text/event-stream, */*;q=0.1")),
+            fields: canonical_fields(&work.fields, vary, private, Some("text/event-stream, */*;q=0.1"))
+                .into(),
             listener: conn.listener,
         };
         let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };

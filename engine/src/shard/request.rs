@@ -246,7 +246,7 @@ impl Shard {
             return Ok(());
         }
         self.check_origin(work, authority)?;
-        work.fields = watch_fields(&work.fields);
+        work.fields = watch_fields(&work.fields).into();
         Ok(())
     }
 
@@ -269,7 +269,7 @@ impl Shard {
             // All watchers share one compressed form, so one with a smaller window gets the plain one.
             handshake.deflate = handshake.deflate.filter(|deflate| deflate.fits(usize::MAX));
             let last_id = text(&work.fields, "last-event-id").map(Box::from);
-            work.fields = watch_fields(&work.fields);
+            work.fields = watch_fields(&work.fields).into();
             work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
             work.intent = Intent::Socket(Box::new(handshake), last_id);
         } else {

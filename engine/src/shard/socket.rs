@@ -16,9 +16,12 @@ use crate::transport::websocket::{
     Decoder, DecoderLimits, Event, Fault, Op, close, deflate, encoder, handshake,
 };
 use bytes::Bytes;
+use std::collections::VecDeque;
 
 /// Messages that an application may be told of before it has taken the first: so many short ones, fewer long ones.
 const CREDIT: i32 = 32;
+/// Pings that came at once and are answered each; of more, the newest (RFC 6455 §5.5.3 lets the newest one do).
+const PONGS_AT_ONCE: usize = 16;
 
 /// What a message takes of the credit.
 fn cost(bytes: usize) -> u8 {
@@ -149,7 +152,7 @@ impl Shard {
         let shared = self.shared.clone();
         let options = &shared.options;
         let now_ms = self.now_ms;
-        let mut pong: Option<Vec<u8>> = None;
+        let mut pongs: VecDeque<Vec<u8>> = VecDeque::new();
         loop {
             let Some(conn) = self.conns.get_mut(key) else { return };
             let compresses = conn.variant_form;
@@ -192,7 +195,10 @@ impl Shard {
             let message = match event {
                 None | Some(Event::Pong) => continue,
                 Some(Event::Ping(data)) => {
-                    pong = Some(data);
+                    if pongs.len() == PONGS_AT_ONCE {
+                        pongs.pop_front();
+                    }
+                    pongs.push_back(data);
                     continue;
                 }
                 Some(Event::Close { code, reason }) => return self.peer_closes(key, code, reason),
@@ -208,16 +214,20 @@ impl Shard {
                 }
             }
         }
-        if let Some(socket) = self.conns.get_mut(key).and_then(|conn| conn.socket.as_deref_mut())
-            && pong.is_some()
-        {
-            socket.ping = pong;
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.blocked {
+            if let (Some(newest), Some(socket)) = (pongs.pop_back(), conn.socket.as_deref_mut()) {
+                socket.ping = Some(newest);
+            }
+        } else if !pongs.is_empty() {
+            let mut out = vec![];
+            pongs.iter().for_each(|data| encoder::frame(Op::Pong, data, &mut out));
+            self.write(key, &out);
         }
-        self.answer_ping(key);
         self.arm(key);
     }
 
-    /// Answer the newest ping, once what is unsent has gone out: of those who do not read, none piles up.
+    /// Answer the newest ping that came while bytes were unsent: of those who do not read, none piles up.
     pub(super) fn answer_ping(&mut self, key: Key) {
         let Some(conn) = self.conns.get_mut(key).filter(|conn| !conn.blocked) else { return };
         let Some(data) = conn.socket.as_deref_mut().and_then(|socket| socket.ping.take()) else { return };
