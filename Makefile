@@ -12,6 +12,7 @@ PYTEST_ARGS ?=
 
 # More arguments for the benchmarks, as in: make bench BENCH_ARGS="--quick"
 BENCH_ARGS ?=
+RESULTS := benchmarks/results/latest.json
 
 # maturin installs into the virtualenv that it is told; whatever is activated outside has no say.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -20,7 +21,7 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 # What the native module is made of: a change of any of these, or a file more or less, builds it again. The Python
 # sources are used from where they lie.
 NATIVE := Cargo.toml Cargo.lock pyproject.toml \
-	$(shell find engine/src bindings/src engine/Cargo.toml bindings/Cargo.toml)
+	$(shell find engine/src load/src bindings/src engine/Cargo.toml load/Cargo.toml bindings/Cargo.toml)
 MODULE := $(wildcard python/freshwire/_engine*.so)
 
 TOOLS := $(VENV)/.tools
@@ -29,7 +30,7 @@ DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench audit fmt clean FORCE
+.PHONY: help setup build demo test check bench page audit fmt clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -52,8 +53,11 @@ check: setup-build $(DEV) ## format, lint and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-bench: setup-test $(BENCH) ## measure, beside peers and the floor (about 15 minutes; BENCH_ARGS="--only memory --rounds 3")
-	$(BIN)/python -m benchmarks.run --json benchmarks/results/latest.json $(BENCH_ARGS)
+bench: setup-peers $(BENCH) ## measure, beside peers and the floor (about 25 minutes; BENCH_ARGS="--only memory --rounds 3")
+	$(BIN)/python -m benchmarks.run --json $(RESULTS) $(BENCH_ARGS)
+
+page: $(BUILT) ## write the figures of the last `make bench` into docs/benchmarks.md
+	$(BIN)/python -m benchmarks.page $(RESULTS)
 
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
@@ -70,11 +74,13 @@ clean: ## remove what was built
 	rm -rf $(VENV) target $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: setup-build setup-test ready
+.PHONY: setup-build setup-test setup-peers ready
 setup-build:
 	@tools/setup build
 setup-test:
 	@tools/setup test
+setup-peers:
+	@tools/setup peers
 # All that tools/test needs.
 ready: setup-test $(DEV)
 

@@ -125,7 +125,8 @@ fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     for (part, after) in [(name, b": "), (value, b"\r\n")] {
         let start = out.len();
         out.extend_from_slice(part);
-        if memchr::memchr3(b'\r', b'\n', 0, part).is_some() {
+        // Looks at every byte, which for parts as short as these is faster than looking for the first.
+        if part.iter().fold(false, |found, b| found | matches!(b, b'\r' | b'\n' | 0)) {
             out[start..].iter_mut().filter(|b| matches!(b, b'\r' | b'\n' | 0)).for_each(|b| *b = b' ');
         }
         out.extend_from_slice(after);

@@ -7,6 +7,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 pub use libc::{EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP};
 
@@ -75,6 +76,34 @@ impl WakeFd {
         let mut count = 0u64;
         // SAFETY: eight writable bytes.
         unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), 8) };
+    }
+
+    /// For registration with a poller.
+    pub fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// A clock that makes a [`Poller`] report at a time, to the microsecond.
+pub struct Timer(OwnedFd);
+
+impl Timer {
+    /// A new one, at rest.
+    pub fn new() -> io::Result<Self> {
+        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+        // SAFETY: no pointers; a descriptor that is returned is new and ours.
+        let fd = unsafe { OwnedFd::from_raw_fd(check(libc::timerfd_create(libc::CLOCK_MONOTONIC, flags))?) };
+        Ok(Self(fd))
+    }
+
+    /// Become readable once `after` has passed, and be at rest until then.
+    pub fn set(&self, after: Duration) {
+        let after = after.max(Duration::from_nanos(1)); // zero would stop it
+        let it_value =
+            libc::timespec { tv_sec: after.as_secs() as libc::time_t, tv_nsec: after.subsec_nanos().into() };
+        let once = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+        // SAFETY: the struct is read, and nothing is written.
+        unsafe { libc::timerfd_settime(self.0.as_raw_fd(), 0, &raw const once, std::ptr::null_mut()) };
     }
 
     /// For registration with a poller.
@@ -214,6 +243,18 @@ pub fn descriptor_limit() -> usize {
         libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
         limit.rlim_cur as usize
     }
+}
+
+/// Let this process have as many open as it may ask for; how many.
+pub fn raise_descriptor_limit() -> usize {
+    // SAFETY: the struct is written by the kernel, then read.
+    unsafe {
+        let mut limit: libc::rlimit = zeroed();
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+    }
+    descriptor_limit()
 }
 
 /// Milliseconds of the monotonic clock, at the resolution of the kernel's tick (1 to 4 ms).

@@ -11,9 +11,9 @@ pub struct Source {
     /// `http` or `https`.
     pub scheme: &'static str,
     /// Path and query.
-    pub target: Box<str>,
+    pub target: Arc<str>,
     /// The canonical request: nothing of any client's but what `Vary` and, for a private variant, the credentials name.
-    pub fields: crate::http::fields::Fields,
+    pub fields: Arc<crate::http::fields::Fields>,
     /// The listener through which it was first asked for (says what the application sees as its own address).
     pub listener: u8,
 }

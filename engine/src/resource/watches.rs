@@ -13,6 +13,7 @@ use super::tags::TagHash;
 use super::watch::{Next, Notices, Opened, Outcome, Reader, Source};
 use crate::hub::{Hub, TopicId};
 use hashbrown::{HashMap, HashSet};
+use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -58,10 +59,10 @@ const LONGEST_LOOK_MS: u64 = 60_000;
 #[derive(Default)]
 struct State {
     watches: HashMap<TopicId, Watch>,
-    by_key: HashMap<VariantKey, TopicId>,
+    by_key: HashMap<VariantKey, TopicId, RandomState>,
     by_tag: HashMap<TagHash, HashSet<TopicId>>,
     /// By what a resource's variants are chosen, and how many of them are watched.
-    vary: HashMap<ResourceKey, Varied>,
+    vary: HashMap<ResourceKey, Varied, RandomState>,
     ghosts: Ghosts,
 }
 

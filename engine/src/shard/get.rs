@@ -15,7 +15,6 @@ use crate::resource::policy::Sharing;
 use crate::resource::representation::{Made, Representation};
 use crate::resource::token::expires_unix_s;
 use crate::resource::watch::{Opened, Reader, Source};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -69,9 +68,8 @@ impl Shard {
         }
         let vary =
             resources.cache.vary(&resource).or_else(|| resources.watches.vary(&resource)).unwrap_or_default();
-        let mut hasher = DefaultHasher::new();
-        Selectors::of(&work.fields, &vary).hash(&mut hasher);
-        let flight = format!("{resource} {once} {:x}", hasher.finish());
+        let selected = resources.flights.name(&Selectors::of(&work.fields, &vary));
+        let flight = format!("{resource} {once} {selected:x}");
         if resources.flights.board(&flight, (self.id, key.pack())) {
             self.call(key, vec![], Some(flight.into()));
         } else {
@@ -182,9 +180,8 @@ impl Shard {
             out.extend_from_slice(start);
             let date = rep.fields.get("date").is_none().then(|| self.date.at(self.unix_s));
             write_head_end(&mut out, minor, date, annotate::age_s(rep, now_ms), keep_alive);
-            out.extend_from_slice(&rep.body);
             self.complete(key);
-            return self.give(key, out);
+            return self.give_kept(key, out, &rep.body);
         }
         let (code, mut fields, length) = match evaluated {
             Outcome::NotModified => (304, annotate::not_modified(rep), None),
@@ -215,11 +212,8 @@ impl Shard {
         }
         let mut out = self.buffer(key);
         write_head(&mut out, minor, code, &fields, framing, keep_alive, self.date.at(self.unix_s));
-        if with_body {
-            out.extend_from_slice(&rep.body);
-        }
         self.complete(key);
-        self.give(key, out);
+        if with_body { self.give_kept(key, out, &rep.body) } else { self.give(key, out) }
     }
 
     /// Open a watch with a representation that was just read, or is still fresh.
@@ -232,7 +226,8 @@ impl Shard {
         let source = Source {
             scheme: work.scheme,
             target: work.target.clone(),
-            fields: canonical_fields(&work.fields, vary, private, Some("text/event-stream, */*;q=0.1")),
+            fields: canonical_fields(&work.fields, vary, private, Some("text/event-stream, */*;q=0.1"))
+                .into(),
             listener: conn.listener,
         };
         let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };

@@ -7,6 +7,7 @@ use super::{Shard, TURN_BYTES};
 use crate::app::Address;
 use crate::http::body::Body;
 use crate::http::fields::Fields;
+use crate::http::forwarded::is_proxys_word;
 use crate::http::head::{self, Framing, Head, Upgrade};
 use crate::http::lists::{accepts_event_stream, prefer_wait};
 use crate::http::path::normalise;
@@ -80,7 +81,7 @@ impl Shard {
         let mut partial = old > 0 && n < limit && !head::complete(&scratch[..n], old);
         let (mut at, mut end) = (0, false);
         while at < n && !end && !partial && self.out.len() < TURN_BYTES {
-            if !matches!(self.conns.get(key), Some(conn) if conn.state == State::Idle) {
+            if !matches!(self.conns.get(key), Some(conn) if conn.state == State::Idle && !conn.blocked) {
                 break;
             }
             let shared = self.shared.clone();
@@ -177,10 +178,15 @@ impl Shard {
             return refused(421, "host", detail);
         }
         let path = normalise(&head.path_and_query);
-        let fields = head.fields();
+        let mut fields = head.fields();
         let peer = conn.peer.address();
         let peer_ip = if let Address::Ip(address) = &peer { Some(address.ip()) } else { None };
         let forwarded = shared.proxies.client(peer_ip, &fields);
+        let spoofed = |name: &[u8]| is_proxys_word(name, matches!(head.method, "GET" | "HEAD"));
+        if fields.iter().any(|(name, _)| spoofed(name)) && !shared.proxies.trusts(peer_ip) {
+            shared.metrics.refused("forwarding_fields");
+            fields = fields.without(spoofed);
+        }
         let client = match (forwarded.client, peer) {
             (Some(ip), _) => Address::Ip(SocketAddr::new(ip, forwarded.port.unwrap_or(0))),
             (None, peer) => peer,
@@ -236,7 +242,7 @@ impl Shard {
             return Ok(());
         }
         self.check_origin(work, authority)?;
-        work.fields = watch_fields(&work.fields);
+        work.fields = watch_fields(&work.fields).into();
         Ok(())
     }
 
@@ -259,7 +265,7 @@ impl Shard {
             // All watchers share one compressed form, so one with a smaller window gets the plain one.
             handshake.deflate = handshake.deflate.filter(|deflate| deflate.fits(usize::MAX));
             let last_id = text(&work.fields, "last-event-id").map(Box::from);
-            work.fields = watch_fields(&work.fields);
+            work.fields = watch_fields(&work.fields).into();
             work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
             work.intent = Intent::Socket(Box::new(handshake), last_id);
         } else {
@@ -270,8 +276,12 @@ impl Shard {
 
     /// Pages of other origins may not follow resources, nor change any with a user's credentials (security row 1).
     fn check_origin(&self, work: &Work, authority: &str) -> Result<(), Refused> {
-        let Some(origin) = work.fields.get("origin") else { return Ok(()) };
+        let mut lines = work.fields.all("origin");
+        let Some(origin) = lines.next() else { return Ok(()) };
         let origin = std::str::from_utf8(origin).unwrap_or_default();
+        if lines.next().is_some() {
+            return refused(403, "origin", "a request has one Origin");
+        }
         if self.shared.origins.allows(origin, work.scheme, authority) {
             return Ok(());
         }

@@ -14,6 +14,7 @@ use crate::resource::layer::Resources;
 use crate::resource::watch::Reader;
 use crate::shard::conn::Peer;
 use hashbrown::HashMap;
+use std::hash::RandomState;
 use std::net::IpAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -133,7 +134,7 @@ pub struct Shared {
     /// The most connections at once.
     pub max_connections: usize,
     /// Connections of each address.
-    pub by_address: Mutex<HashMap<IpAddr, u32>>,
+    pub by_address: Mutex<HashMap<IpAddr, u32, RandomState>>,
     /// Shards that have ended.
     pub ended: AtomicU32,
     /// Called when the last shard has ended.

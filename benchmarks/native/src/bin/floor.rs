@@ -3,8 +3,9 @@
 //!
 //! `floor MESSAGE_FILE` prints its port; whoever connects and says anything gets the message. `run RATE SECONDS` on
 //! standard input sends it, with the time of the tick in it, to everybody at that rate and prints what became of it.
-use freshwire_benchmarks::{DIGITS, Orders, find_stamp, now_ns};
 use freshwire_engine::net::sys::{self, EPOLLET, EPOLLIN, Poller, Ready};
+use freshwire_load::orders::Orders;
+use freshwire_load::stamp::{DIGITS, find_stamp, now_ns};
 use std::error::Error;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
