@@ -10,7 +10,7 @@ use crate::http::response::{BodyFraming, write_head, write_head_end, write_head_
 use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::conditional::{self, Outcome};
-use crate::resource::key::{Audience, Selectors, VariantKey, canonical_fields};
+use crate::resource::key::{Audience, Selectors, VariantKey, Vary, canonical_fields};
 use crate::resource::policy::Sharing;
 use crate::resource::representation::{Made, Representation};
 use crate::resource::token::expires_unix_s;
@@ -47,7 +47,11 @@ impl Shard {
                 }
                 return self.serve(key, kept, status);
             }
-            let vary = resources.cache.vary(&resource).unwrap_or_default();
+            // The copy's own, whatever others of the resource have said since.
+            let vary = match Vary::of(&kept.fields) {
+                Vary::Names(names) => names,
+                Vary::Any => vec![],
+            };
             let audience = if is_explicitly_shared(kept) { Audience::Public } else { Audience::Anonymous };
             return self.watch(key, kept.copy(), &vary, audience);
         }
