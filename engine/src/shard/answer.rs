@@ -4,6 +4,7 @@ use super::conn::{After, State};
 use super::exchange::{Exchange, Gathering, Purpose};
 use super::get::{forwarded, passed_fields};
 use super::keep::{gets_etag, late_fill};
+use super::reread::representation_too_large;
 use super::work::{Intent, Sending};
 use crate::app::{Answer, ExchangeId, ResponseHead};
 use crate::http::fields::Fields;
@@ -114,8 +115,7 @@ impl Shard {
         decision.storable &= for_others;
         if !once && !watching {
             if too_large {
-                let detail =
-                    format!("a watched representation may have {max_bytes} bytes (max_representation_bytes)");
+                let detail = representation_too_large(max_bytes);
                 return self.fail(key, &Refusal::new(502, "representation_too_large", detail));
             }
             if let Some(conn) = self.conns.get_mut(key)
@@ -331,8 +331,7 @@ impl Shard {
             // A watch is about to open, or the body is short: nothing goes out before all of it is here.
             self.took(key, data.len());
             if too_large {
-                let detail =
-                    format!("a watched representation may have {max_bytes} bytes (max_representation_bytes)");
+                let detail = representation_too_large(max_bytes);
                 return self.fail(key, &Refusal::new(502, "representation_too_large", detail));
             }
             if all_here
