@@ -12,7 +12,7 @@ use super::landed::Landed;
 use super::policy::is_representation;
 use super::representation::Representation;
 use super::tags::TagHash;
-use super::watch::{Next, Notices, Opened, Outcome, Reader, Source};
+use super::watch::{Landing, Next, Notices, Opened, Outcome, Reader, Source};
 use crate::hub::{Hub, TopicId};
 use hashbrown::{HashMap, HashSet};
 use std::hash::RandomState;
@@ -305,6 +305,11 @@ impl Watches {
         Some(watch.current.expires_at_ms.is_some_and(|at| at <= now_ms))
     }
 
+    /// Whether a read that failed must still be tried again: a client's own may have done instead.
+    pub fn wants_retry(&self, topic: TopicId) -> bool {
+        self.state().watches.get(&topic).is_some_and(|watch| watch.failures > 0)
+    }
+
     /// The home shard begins a read: how, and at the position that it takes. `None`: one is under way, or the watch has
     /// gone.
     pub fn begin_read(&self, topic: TopicId, position: impl FnOnce() -> u64) -> Option<(Arc<Source>, u64)> {
@@ -317,18 +322,31 @@ impl Watches {
         Some((watch.source.clone(), watch.began_at))
     }
 
-    /// A read has ended: tell the watchers if the representation differs, and say what is next.
+    /// A read has ended: tell the watchers if the representation differs, and say what is next, and who waited for it.
     pub fn end_read(
         &self,
         topic: TopicId,
         outcome: Outcome,
         changed: impl FnOnce(&Representation) -> u64,
-    ) -> Next {
+    ) -> (Next, Landing) {
         let mut state = self.state();
-        let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
+        let Some(watch) = state.watches.get_mut(&topic) else { return (Next::Over, Landing::default()) };
         watch.reading = false;
-        let alone = matches!(outcome, Outcome::Failed);
-        watch.waiters.drain(..).for_each(|waiter| self.reader.landed(waiter, alone));
+        let landing = Landing {
+            waiters: std::mem::take(&mut watch.waiters),
+            alone: matches!(outcome, Outcome::Failed),
+        };
+        (self.conclude(&mut state, topic, outcome, changed), landing)
+    }
+
+    fn conclude(
+        &self,
+        state: &mut State,
+        topic: TopicId,
+        outcome: Outcome,
+        changed: impl FnOnce(&Representation) -> u64,
+    ) -> Next {
+        let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
         let (payload, announced) = match outcome {
             // What a client was answered since is newer.
             Outcome::Gone(..) | Outcome::Reset if watch.began_at < watch.read_at && watch.watchers > 0 => {
@@ -340,10 +358,10 @@ impl Watches {
             }
             Outcome::Read(read) => {
                 watch.failures = 0;
-                self.absorb(&mut state, topic, *read, changed);
+                self.absorb(state, topic, *read, changed);
                 return match state.watches.get(&topic) {
                     Some(watch) if watch.watchers == 0 => {
-                        self.bury(&mut state, topic);
+                        self.bury(state, topic);
                         Next::Over
                     }
                     Some(watch) if watch.needed > watch.read_at => Next::Again,
@@ -352,7 +370,7 @@ impl Watches {
                 };
             }
             Outcome::Failed => {
-                self.bury(&mut state, topic);
+                self.bury(state, topic);
                 return Next::Over;
             }
             Outcome::Gone(status, detail) => (self.notices.gone(status, &detail), watch.announced),
@@ -360,7 +378,7 @@ impl Watches {
         };
         self.hub.publish(topic, true, announced, payload);
         // Its watchers leave one by one, and find it gone.
-        self.remove(&mut state, topic);
+        self.remove(state, topic);
         Next::Over
     }
 
@@ -381,7 +399,8 @@ impl Watches {
             }
             return;
         }
-        watch.read_at = read.position.offset;
+        // Also a client's own read shows that reads work again.
+        (watch.read_at, watch.failures) = (read.position.offset, 0);
         let announced = if watch.needed <= watch.read_at { watch.announced.take() } else { watch.announced };
         let same = read.same_as(&watch.current);
         if same {

@@ -25,8 +25,6 @@ pub enum Due {
     Expire(TopicId, u64),
     /// A re-read that failed is tried again.
     Retry(TopicId),
-    /// A re-read has taken too long.
-    Abandon(Key),
     /// A push session's turn to end, in a drain.
     End(Key),
     /// The drain has taken too long.
@@ -111,6 +109,7 @@ impl Shard {
             if std::mem::take(&mut self.accept_paused) && !self.draining {
                 let _ = self.listen();
             }
+            self.abandon_reads(now);
             while let Some(Reverse((at, due))) = self.due.peek().copied()
                 && at <= now
             {
@@ -129,8 +128,11 @@ impl Shard {
                     None => {}
                 }
             }
-            Due::Retry(topic) => self.read_again(topic),
-            Due::Abandon(exchange) => self.abandon_read(exchange),
+            Due::Retry(topic) => {
+                if self.shared.resources.watches.wants_retry(topic) {
+                    self.read_again(topic);
+                }
+            }
             Due::End(key) => self.end_push(key),
             Due::HardEnd => self.stopped = true,
         }

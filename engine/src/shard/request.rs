@@ -253,7 +253,11 @@ impl Shard {
             && work.fields.get("if-none-match").is_some()
         {
             work.intent = Intent::Wait(wait_s);
-            return self.check_origin(work, authority);
+            self.check_origin(work, authority)?;
+            let mut fields = work.fields.without(|name| name == b"accept-encoding");
+            fields.push("accept-encoding", "identity");
+            work.fields = fields.into();
+            return Ok(());
         } else {
             return Ok(());
         }
