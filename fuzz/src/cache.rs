@@ -313,8 +313,13 @@ impl Model {
 
     fn open(&mut self, client: usize, rep: Representation) {
         let resource = self.clients[client].resource;
-        let source =
-            Source { scheme: "http", target: "/".into(), fields: Fields::default().into(), listener: 0 };
+        let source = Source {
+            scheme: "http",
+            target: "/".into(),
+            fields: Fields::default().into(),
+            token_ends_unix_s: None,
+            listener: 0,
+        };
         let changed = |rep: &Representation| self.resources.newest_change(&rep.tags);
         let opened = self.resources.watches.open(0, &variant(resource), &[], source, rep, changed);
         let Some(opened) = opened else { return };
@@ -437,7 +442,9 @@ impl Model {
         let gone = matches!(outcome, Outcome::Gone(..));
         let before = self.resources.watches.current(topic);
         let changed = |rep: &Representation| self.resources.newest_change(&rep.tags);
-        match self.resources.watches.end_read(topic, outcome, changed) {
+        // Nobody waits for a read here.
+        let (next, _) = self.resources.watches.end_read(topic, outcome, changed);
+        match next {
             Next::Rest => {
                 self.keep_watched(topic);
                 self.rest(topic);
