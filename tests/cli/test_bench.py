@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import pytest
@@ -280,7 +281,8 @@ def test_an_interrupt_prints_what_was_measured(start: Start, node: str) -> None:
 def test_the_table_says_what_the_server_spent(cli: Cli, start: Start, tmp_path: Path) -> None:
     server = start("serve", "main:app", "--port", "0")
     url, file = f"{server.url()}/fruits/apple", tmp_path / "report.json"
-    words = ("--changes", "/fruits/apple/eaten", "--pid", str(server.process.pid), "--json", str(file))
+    words = ["--changes", "/fruits/apple/eaten", "--pid", str(server.process.pid), "--json", str(file)]
+    words += ["--svg", str(tmp_path / "delay.svg")]
     ended = cli("bench", url, "--connections", "20", *SPACED_OUT, *words)
     assert ended.returncode == 0
     lines = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines())
@@ -292,6 +294,9 @@ def test_the_table_says_what_the_server_spent(cli: Cli, start: Start, tmp_path: 
     assert report["url"] == url
     assert report["server"]["cpu_s"] > 0
     assert "connected: 20 there" in ended.stderr
+    drawn = ElementTree.parse(tmp_path / "delay.svg")
+    assert len(drawn.findall("{http://www.w3.org/2000/svg}polyline")) == 2
+    assert url in (drawn.findtext("{http://www.w3.org/2000/svg}title") or "")
 
 
 @pytest.mark.parametrize(
