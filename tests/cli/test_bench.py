@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 import httpx
 import pytest
+from freshwire.cli.bench import rows
 
 from tests.python.command import Cli, Running
 
@@ -253,6 +254,19 @@ def test_a_stream_that_ends_has_ended_early(
     assert (report["connected"], report["there"], report["failed"]) == (CONNECTIONS, 0, {})
     assert report["ended"] == {reason: CONNECTIONS}
     assert report["greetings"] + report["messages"] == CONNECTIONS
+
+
+def test_whoever_gets_no_answer_is_not_waited_for_for_ever(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        report = measured(cli, url, "--timeout", "0.3", code=1)
+    assert report["failed"] == {"no answer in time": CONNECTIONS}
+
+
+def test_a_client_that_was_the_limit_says_so(cli: Cli, node: str) -> None:
+    report = measured(cli, f"{node}/fruits/apple", "--transport", "get", "--seconds", "0.2")
+    said = {share: dict(rows(report | {"client": {"cpu_share": share}}))["client"] for share in (0.2, 0.97)}
+    assert said == {0.2: "CPU 20% of a core", 0.97: "CPU 97% of a core: ITS LIMIT, NOT THE SERVER'S"}
 
 
 def test_where_nobody_listens_nothing_is_measured(cli: Cli) -> None:

@@ -27,6 +27,8 @@ PATH_CHARACTERS = "/%:@!$&'()*+,;=~{}?"
 """What a path and its query may have unquoted; braces stand for the number of the connection."""
 LIMITED = 0.9
 """The share of its core from which on the client, and not the server, is what was measured."""
+WINDOW = 256
+"""Connections that may be under way at once: fewer than a listener's queue usually holds."""
 MIB = 1 << 20
 
 
@@ -79,8 +81,11 @@ def bench(
     ] = None,
     stall: Annotated[int, typer.Option("--stall", min=0, metavar="K", help="K of them never read.")] = 0,
     connect_rate: Annotated[
-        float, typer.Option("--connect-rate", min=0, help="Connects a second; 0: 64 at a time.")
+        float, typer.Option("--connect-rate", min=0, help="Connects a second; 0: 256 at a time.")
     ] = 0.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds that a connection and its answer may take.")
+    ] = 10.0,
     subprotocol: Annotated[
         str, typer.Option("--subprotocol", help="What a WebSocket offers; empty: nothing.")
     ] = "freshwire.v1",
@@ -113,6 +118,8 @@ def bench(
         "headers": header or [],
         "stall": stall,
         "connect_rate": connect_rate,
+        "window": WINDOW,
+        "timeout_s": timeout,
         "subprotocol": subprotocol,
         "wait_s": wait,
         "pids": pid or [],
