@@ -50,9 +50,9 @@ def watching(path: str) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def node(path: str = "/state") -> Iterator[Station]:
+def node(path: str = "/state", *options: str) -> Iterator[Station]:
     """A node whose watched resource is there already."""
-    with freshwire() as server:
+    with freshwire(*options) as server:
         first_bytes(server.port, get(path, SSE), b'"at":')
         yield Station(server, watching(path), functools.partial(told, server.port, f"/run?path={path}"))
 

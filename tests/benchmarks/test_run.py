@@ -61,6 +61,7 @@ EXPECTED: dict[str, dict[str, tuple[str, float | None]]] = {
     "stall": {
         "30 of 300 stop reading: the others' p99": ("without", 1.1),
         "30 of 300 stop reading: user memory for each of them": ("", 16 * 1024),
+        "30 of 300 stop reading: have the newest state once they read again": ("", 100),
     },
     "storm": {
         "300 watchers cut off at once: until all are back": ("", None),
