@@ -14,7 +14,7 @@ import time
 import traceback
 from pathlib import Path
 
-from .scenarios import SCENARIOS, Scenario
+from .scenarios import SCENARIOS, Scenario, missing
 from .trial import FULL, QUICK, Size
 
 
@@ -51,6 +51,9 @@ def main() -> int:
 
 def run(name: str, scenario: Scenario, size: Size, seed: int) -> bool:
     """One bad day; whether every promise was kept."""
+    if lacking := missing(name):
+        print(f"{name}: FAILED, it needs {lacking}")
+        return False
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     begun = time.monotonic()
     print(f"{name}, seed {seed}: ", end="", flush=True)

@@ -27,21 +27,36 @@ class Size:
     """How much of everything."""
 
     resources: int = 5
-    followers: int = 12
-    readers: int = 3
-    writes_per_s: float = 25.0
-    span_s: float = 1.0
+    followers: int = 10
+    readers: int = 2
+    writes_per_s: float = 20.0
+    span_s: float = 0.5
     """How long something goes wrong, each time."""
     rounds: int = 1
     """How often."""
     herd: int = 500
     """Watchers that are many."""
-    hog_s: float = 2.0
+    hog_s: float = 1.5
+    drain_s: float = 3.0
+    ways: int = 8
+    """To fail, chosen by chance."""
+    leak_mib: int = 500
+    """Memory that the application may have."""
 
 
 QUICK = Size()
 FULL = Size(
-    resources=15, followers=60, readers=10, writes_per_s=60.0, span_s=4.0, rounds=3, herd=5000, hog_s=5.0
+    resources=15,
+    followers=60,
+    readers=10,
+    writes_per_s=60.0,
+    span_s=4.0,
+    rounds=3,
+    herd=5000,
+    hog_s=5.0,
+    drain_s=10.0,
+    ways=99,
+    leak_mib=1500,
 )
 
 

@@ -14,14 +14,14 @@ PAUSE_S = 0.25
 
 
 async def one_after_the_other(size: Size, seed: int, folder: Path) -> None:
-    """Every way to fail, each for all resources, then for one only."""
+    """Ways to fail and to be odd, each of all resources or of one."""
     async with trial(size, seed, folder) as it:
         ways = [*FAILURES, *ODDITIES]
         it.chance.shuffle(ways)
-        for how in ways:
+        for how in ways[: size.ways]:
             where = it.chance.choice(["*", str(it.chance.randrange(size.resources))])
             async with it.going_wrong({where: how}):
-                await asyncio.sleep(max(PAUSE_S, size.span_s / 4))
+                await asyncio.sleep(size.span_s / 2)
             await asyncio.sleep(PAUSE_S)
         assert it.node.process is not None
         assert it.node.process.poll() is None
@@ -58,10 +58,10 @@ async def a_body_without_end(size: Size, seed: int, folder: Path) -> None:
 async def it_leaks(size: Size, seed: int, folder: Path) -> None:
     """Until there is no memory left for the application: what it cannot answer fails, and all else goes on."""
     async with trial(size, seed, folder) as it:
-        limit = 1500 * 1024 * 1024
+        limit = size.leak_mib * 1024 * 1024
         resource.prlimit(it.node.pid, resource.RLIMIT_DATA, (limit, limit))
         async with it.going_wrong({"*": "leak"}):
-            with_limit = time.monotonic() + 20 * size.span_s
+            with_limit = time.monotonic() + 60.0
             while not (await it.node.stats())["refusals"].get("application_failed"):
                 assert time.monotonic() < with_limit, "it never ran out of memory"
                 await _read_all(it)

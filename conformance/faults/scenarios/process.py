@@ -16,7 +16,6 @@ from .clients import REQUESTS
 
 EVENTS, POLL, SOCKET = REQUESTS[1], REQUESTS[2], REQUESTS[5].partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 CLOSED_1012 = re.compile(rb"\x88.\x03\xf4[^\x88]*$", re.DOTALL)
-DRAIN_S = 4.0
 MOST = 1.5
 """Clients that come back in the worst second, against the mean."""
 
@@ -112,7 +111,12 @@ class Herded:
 
 async def a_herd_is_sent_away(size: Size, seed: int, folder: Path) -> None:
     """SIGTERM with many watchers: each is told properly, and they come back spread out."""
-    options = {"drain_timeout_s": DRAIN_S, "retry_min_ms": 1000, "retry_max_ms": 3000, "max_wait_s": 60.0}
+    options = {
+        "drain_timeout_s": size.drain_s,
+        "retry_min_ms": 1000,
+        "retry_max_ms": 3000,
+        "max_wait_s": 60.0,
+    }
     async with trial(size, seed, folder, options, clients=False) as it:
         herd = [Herded((EVENTS, EVENTS, EVENTS, SOCKET)[n % 4]) for n in range(size.herd)]
         peers = await _gather_herd(it.node.port, herd)
@@ -129,10 +133,12 @@ async def a_herd_is_sent_away(size: Size, seed: int, folder: Path) -> None:
         worst = max(
             sum(at <= other < at + 1.0 for other in times) for at in times[:: max(1, len(times) // 100)]
         )
-        mean = size.herd / DRAIN_S
+        mean = size.herd / size.drain_s
         # What this process could not look at in time, it saw at once.
         allowed = MOST * mean * (1.0 + _worst[0])
-        print(f"{size.herd} watchers over {DRAIN_S} s: {worst} in the worst second, {mean:.0f} in the mean")
+        print(
+            f"{size.herd} watchers over {size.drain_s} s: {worst} in the worst second, {mean:.0f} in the mean"
+        )
         assert worst <= allowed, f"{worst} in the worst second, {mean} in the mean"
 
 

@@ -73,6 +73,8 @@ pub struct Shard {
     /// Reads for watchers that the application has not begun to answer, and those that wait for fewer.
     reading: usize,
     reads_waiting: VecDeque<Waiting>,
+    /// Re-reads in the order in which they began, and when each has taken too long.
+    rereads: VecDeque<(u32, Key)>,
     /// The application has been told something that it has not been woken for.
     told: bool,
     /// Access log lines of this turn.
@@ -110,6 +112,7 @@ impl Shard {
             retired: vec![],
             reading: 0,
             reads_waiting: VecDeque::new(),
+            rereads: VecDeque::new(),
             told: false,
             lines: vec![],
             random,
