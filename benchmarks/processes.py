@@ -108,19 +108,18 @@ class Process:
         return total
 
     def stop(self) -> None:
-        """Have it do nothing, not even read, until it is closed."""
+        """Have it do nothing, not even read."""
         self._popen.send_signal(signal.SIGSTOP)
 
-    def cut(self) -> None:
-        """End it at once, and so all its connections."""
-        self._popen.kill()
-        self._popen.wait()
+    def resume(self) -> None:
+        """Have it go on after `stop`."""
+        self._popen.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End it."""
         if self._popen.poll() is None:
             self._popen.send_signal(signal.SIGTERM)
-            self._popen.send_signal(signal.SIGCONT)
+            self.resume()
             try:
                 self._popen.wait(PATIENCE_S / 3)
             except subprocess.TimeoutExpired:

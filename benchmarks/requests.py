@@ -29,7 +29,7 @@ MISSING: dict[str, Callable[[], str]] = {
     CACHE: nginx.MISSING,
     "varnish": varnish.MISSING,
 }
-MOST_SECONDS = 3.0
+MOST_SECONDS = 2.0
 """Enough for a rate."""
 
 

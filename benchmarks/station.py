@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from benchmarks.processes import Server, first_bytes, floor, freshwire, get, websocket
+from benchmarks.processes import BenchmarkError, Server, first_bytes, floor, freshwire, get, websocket
 
 SSE = "Accept: text/event-stream"
 PROTOCOL = "Sec-WebSocket-Protocol: freshwire.v1"
@@ -50,9 +50,9 @@ def watching(path: str) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def node(path: str = "/state") -> Iterator[Station]:
+def node(path: str = "/state", *options: str) -> Iterator[Station]:
     """A node whose watched resource is there already."""
-    with freshwire() as server:
+    with freshwire(*options) as server:
         first_bytes(server.port, get(path, SSE), b'"at":')
         yield Station(server, watching(path), functools.partial(told, server.port, f"/run?path={path}"))
 
@@ -60,7 +60,10 @@ def node(path: str = "/state") -> Iterator[Station]:
 def told(port: int, path: str, rate: float, seconds: float) -> Pushed:
     """Have the application do it."""
     url = f"http://127.0.0.1:{port}{path}{'&' if '?' in path else '?'}rate={rate}&seconds={seconds}"
-    return Pushed(httpx.post(url, timeout=seconds + 60).raise_for_status().json()["changes"])
+    try:
+        return Pushed(httpx.post(url, timeout=seconds + 60).raise_for_status().json()["changes"])
+    except httpx.HTTPError as error:
+        raise BenchmarkError(f"POST {path}: {error!r}") from error
 
 
 @contextlib.contextmanager

@@ -54,7 +54,10 @@ def _failing() -> Iterator[Station]:
 def test_a_peer_that_is_missing_or_fails_is_a_line_with_the_reason() -> None:
     missing = peers.Peer("x", ("sse",), lambda: "x: not installed", _failing)
     failing = peers.Peer("x", ("sse",), lambda: "", _failing)
-    for peer, why in ((missing, "x: not installed"), (failing, "failed: it has ended: no such option")):
+    for peer, why in (
+        (missing, "x: not installed"),
+        (failing, "failed: BenchmarkError('it has ended: no such option')"),
+    ):
         [line] = memory._of_peer(peer, "sse", QUICK)
         assert isinstance(line, Figure)
         assert (line.subject, line.measured, line.note) == ("x", None, why)

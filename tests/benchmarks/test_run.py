@@ -1,6 +1,7 @@
 """`make bench` in small: every benchmark runs and says what it should; never how fast anything was."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ EXPECTED: dict[str, dict[str, tuple[str, float | None]]] = {
     "stall": {
         "30 of 300 stop reading: the others' p99": ("without", 1.1),
         "30 of 300 stop reading: user memory for each of them": ("", 16 * 1024),
+        "30 of 300 stop reading: have the newest state once they read again": ("", 100),
     },
     "storm": {
         "300 watchers cut off at once: until all are back": ("", None),
@@ -92,3 +94,24 @@ def test_an_unknown_benchmark_is_named_and_the_known_ones_are_listed(
     said = capsys.readouterr().err
     assert "apache" in said
     assert "nchan" in said
+
+
+def test_a_benchmark_that_breaks_off_is_a_line_and_an_exit_code_and_the_others_are_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Iterator[figure.Result]:
+        yield figure.Figure("something", 1.0, "B")
+        raise OSError("no descriptors left")
+
+    def whole(*_: object) -> Iterator[figure.Result]:
+        yield figure.Figure("another thing", 2.0, "B")
+
+    monkeypatch.setattr(run, "BENCHMARKS", {"one": broken, "two": whole})
+    path = tmp_path / "latest.json"
+    assert run.main(["--quick", "--only", "one,two", "--json", str(path)]) == 1
+    printed = capsys.readouterr().out
+    assert "no descriptors left" in printed
+    parts = report.Report.read(path).parts
+    assert [line.what for line in parts["one"].figures] == ["something", "one"]
+    assert [line.what for line in parts["two"].figures] == ["another thing"]
+    assert (parts["one"].failed, parts["two"].failed) == (True, False)
