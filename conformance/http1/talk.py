@@ -154,7 +154,7 @@ class Talk:
         for n, piece in enumerate(pieces):
             if self._ended:
                 return
-            if cut and (n < 4096 or n % 256 == 0):
+            if cut and (n < 1024 or n % 256 == 0):
                 # Long enough for the server to see the byte alone, mostly.
                 self._receive(0.00002) if n else None
             try:
