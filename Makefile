@@ -13,6 +13,8 @@ PYTEST_ARGS ?=
 # More arguments for the benchmarks, as in: make bench BENCH_ARGS="--quick"
 BENCH_ARGS ?=
 RESULTS := benchmarks/results/latest.json
+# The same for a million watchers, as in: make million MILLION_ARGS="--watchers 200000"
+MILLION_ARGS ?=
 
 # maturin installs into the virtualenv that it is told; whatever is activated outside has no say.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -31,7 +33,8 @@ BENCH := $(VENV)/.bench
 PROVE := $(VENV)/.prove
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench page rules audit fmt clean FORCE
+# Every target with a description after it.
+.PHONY: FORCE $(shell sed -n 's/^\([a-z]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -59,6 +62,9 @@ bench: setup-peers $(BENCH) ## measure, beside peers and the floor (about 25 min
 
 page: $(BUILT) ## write the figures of the last `make bench` into docs/benchmarks.md
 	$(BIN)/python -m benchmarks.page $(RESULTS)
+
+million: setup-test $(BENCH) ## hold a million watchers and show that each gets a change (24 GB; MILLION_ARGS="--dry-run")
+	$(BIN)/python -m benchmarks.million $(MILLION_ARGS)
 
 rules: setup-prove $(PROVE) ## send HTTP/1.1 that breaks its rules to the node, to other servers, and through proxies
 	$(BIN)/python -m conformance.http1

@@ -223,6 +223,10 @@ impl Shard {
             (_, host) => host,
         };
         match head.upgrade {
+            Upgrade::WebSocket if !matches!(head.framing, Framing::None | Framing::Length(0)) => {
+                // Where it ends and the frames begin, two servers could see differently.
+                return refused(400, "websocket_handshake", "a WebSocket handshake has no body");
+            }
             Upgrade::WebSocket => self.plan_websocket(&mut work, authority)?,
             _ if matches!(head.method, "GET" | "HEAD") && head.framing == Framing::None => {
                 work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
