@@ -29,15 +29,22 @@ def main() -> int:
     )
     asked = parser.parse_args()
     cases = [case for case in load() if fnmatch.fnmatch(case.id, asked.only)]
+    names = asked.server.split(",") if asked.server else list(SERVERS)
+    fronts = asked.behind.split(",") if asked.behind else []
+    if not cases:
+        parser.error(f"no case is called {asked.only}")
+    for name in [n for n in names if n not in SERVERS and not n.startswith("http://")]:
+        parser.error(f"{name}: neither http://host:port nor one of {', '.join(SERVERS)}")
+    for name in set(fronts) - FRONTS.keys():
+        parser.error(f"{name}: none of {', '.join(FRONTS)}")
     if asked.list:
         for case in cases:
             print(f"{case.id:46} {case.rfc:16} {case.level:6} {case.rule}")
         return 0
     failed = 0
-    if asked.behind:
-        failed += behind.run(asked.behind.split(","), cases)
+    failed += behind.run(fronts, cases)
     if not asked.behind or asked.server:
-        failed += _run_all(asked.server.split(",") if asked.server else list(SERVERS), cases)
+        failed += _run_all(names, cases)
     if asked.write_docs:
         report.write_docs(load())
     return 1 if failed else 0
@@ -75,9 +82,10 @@ def run_cases(server: Server, cases: list[Case]) -> dict[str, Verdict]:
     """Each case that makes sense for this server, by name."""
     own = server.name == "freshwire"
     return {
-        case.id: run(case, server.address, server.seen, own=own)
+        case.id: run(case, server.address, server.seen, own=own, foreign=server.is_foreign)
         for case in cases
-        if case.needs == "" or own or (case.needs == "cache" and server.is_cache)
+        if (case.needs == "" or own or (case.needs == "cache" and server.is_cache))
+        and (case.refuses or not server.is_foreign)
     }
 
 

@@ -69,6 +69,11 @@ class Case:
         return [_bytes(part) for part in self.send.replace("$n", f"{next(_number)}").split(r"\w")]
 
     @property
+    def refuses(self) -> bool:
+        """Whether every way is a refusal, whatever the application."""
+        return not any(word[0] in "123" for way in self.allow for word in way.split())
+
+    @property
     def most(self) -> int:
         """The most final answers that are allowed."""
         return max(len(re.findall(r"\b[2-5][0-9x]{2}\b|\b101\b", way)) for way in self.allow)

@@ -29,15 +29,18 @@ class Verdict:
         return not self.faults
 
 
-def run(case: Case, address: tuple[str, int], seen: Callable[[], Given], *, own: bool) -> Verdict:
+def run(
+    case: Case, address: tuple[str, int], seen: Callable[[], Given], *, own: bool, foreign: bool = False
+) -> Verdict:
     """The case in one write, then byte by byte: nothing may depend on that.
 
     seen: what the application was given since it was last asked. own: the server is Freshwire, so `ours` applies.
+    foreign: it has another application.
     """
     verdicts = []
     for cut in (False, True):
         seen()
-        talk = Talk(address, case.requests)
+        talk = Talk(address, case.requests, foreign=foreign)
         heard = talk.hold(case.parts(), cut=cut, then=case.then, most=case.most)
         if not any(answer["x-app"] for answer in heard.answers):
             # What was refused and yet reaches the application may do so later than the refusal its client.

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from conformance.http1 import fronts
 from conformance.http1.starter import Server, Starter, first_line_of, free_port, version_of
@@ -16,12 +17,14 @@ APPLICATION = "conformance.http1.application:app"
 
 @contextmanager
 def start(name: str) -> Iterator[Server]:
-    """Run the server of this name. Raises MissingError."""
-    if name not in SERVERS:
-        raise KeyError(name)
+    """Run the server of this name; one that is a URL runs already. Raises MissingError."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conformance-")))
-        yield SERVERS[name](Starter(stack, directory, name))
+        if name in SERVERS:
+            yield SERVERS[name](Starter(stack, directory, name))
+        else:
+            url = urlsplit(name)
+            yield Server(name, (url.hostname or "", url.port or 80), directory / "none", is_foreign=True)
 
 
 def node_command(port: int, *options: str) -> list[str]:

@@ -34,6 +34,8 @@ class Server:
     address: tuple[str, int]
     seen_file: Path
     is_cache: bool = False
+    is_foreign: bool = False
+    """It has another application."""
     version: str = ""
     _read: int = field(default=0, repr=False)
 
