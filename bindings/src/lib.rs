@@ -8,6 +8,7 @@ mod bridge;
 mod coroutine;
 mod cycle;
 mod exchange;
+mod load;
 mod message;
 mod node;
 mod ready;
@@ -40,5 +41,6 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<exchange::Exchange>()?;
     module.add("current", coroutine::current(module.py())?)?;
     module.add_function(wrap_pyfunction!(default_options, module)?)?;
+    module.add_function(wrap_pyfunction!(load::load, module)?)?;
     module.add_function(wrap_pyfunction!(option_meanings, module)?)
 }

@@ -82,7 +82,6 @@ impl Run<'_> {
             if left.is_zero() {
                 break;
             }
-            // Orders wait until this is done: their bell rings again.
             self.crowd.turn(left.max(Duration::from_millis(1)));
             let share = end.map(|end| begin.elapsed().as_secs_f64() / (end - begin).as_secs_f64());
             self.progress.show(what, &self.crowd, self.options.connections, share);
@@ -105,17 +104,20 @@ impl Run<'_> {
         let memory_after = process::private_bytes(&self.options.pids);
         let greetings = std::mem::take(&mut self.crowd.counts).messages;
         let stretch = Stretch::begin(self.options);
-        self.crowd.start();
+        self.crowd.start(Some(seconds));
         if connected > 0 {
             let end = stretch.since + Duration::from_secs_f64(seconds);
             self.until(Some(end), "measuring", |crowd| crowd.standing.there == 0);
         }
-        let unsent = self.crowd.stop();
         let measured = stretch.since.elapsed().as_secs_f64();
         let client = stretch.client();
+        self.crowd.rest();
         self.until(Some(Instant::now() + LAST_WAIT), "waiting for the last", Crowd::is_quiet);
+        let unanswered = self.crowd.stop();
         let server_ns = stretch.server_cpu_ns(self.options);
-        self.progress.end("measured", &self.crowd);
+        if connected > 0 {
+            self.progress.end("measured", &self.crowd);
+        }
         let mut said = self.marked(measured, client);
         let messages = said["messages"].as_u64().unwrap_or(0);
         let more = json!({
@@ -124,7 +126,7 @@ impl Run<'_> {
             "connected": connected,
             "connect_s": connect_s,
             "greetings": greetings,
-            "unsent": unsent,
+            "unanswered": unanswered,
             "interrupted": self.stopped(),
             "server": (!self.options.pids.is_empty()).then(|| json!({
                 "cpu_s": server_ns.map(|ns| ns as f64 / 1e9),
@@ -143,13 +145,15 @@ impl Run<'_> {
 
     /// What has come since the last mark.
     fn marked(&mut self, seconds: f64, client: Value) -> Value {
-        let everybody = self.crowd.everybody();
+        let (everybody, expected) = (self.crowd.everybody(), self.crowd.expected());
+        self.crowd.counts.settle(expected);
         let mut said = std::mem::take(&mut self.crowd.counts).as_json(everybody);
         let standing = self.crowd.standing;
         merge(
             &mut said,
             json!({
                 "seconds": seconds,
+                "newest": self.crowd.newest(),
                 "there": standing.there,
                 "gone": standing.gone + standing.failed,
                 "failed": self.crowd.failed,
@@ -190,9 +194,14 @@ impl Run<'_> {
             };
             match order.trim() {
                 "mark" | "leave" => {
-                    let unsent = self.crowd.stop();
-                    let mut said = self.marked(stretch.since.elapsed().as_secs_f64(), stretch.client());
-                    merge(&mut said, json!({ "unsent": unsent }));
+                    let (seconds, client) = (stretch.since.elapsed().as_secs_f64(), stretch.client());
+                    self.crowd.rest();
+                    self.until(Some(Instant::now() + LAST_WAIT), "waiting for answers", |crowd| {
+                        crowd.unanswered() == 0
+                    });
+                    let unanswered = self.crowd.stop();
+                    let mut said = self.marked(seconds, client);
+                    merge(&mut said, json!({ "unanswered": unanswered }));
                     if order.trim() == "leave" {
                         return said;
                     }
@@ -217,7 +226,7 @@ impl Run<'_> {
                         "failed": self.crowd.failed,
                     }));
                 }
-                "go" => self.crowd.start(),
+                "go" => self.crowd.start(None),
                 other => say(&json!({ "error": format!("there is no order {other:?}") })),
             }
         }

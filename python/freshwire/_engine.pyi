@@ -74,3 +74,12 @@ def default_options() -> str:
 
 def option_meanings() -> list[tuple[str, str]]:
     """(name, one sentence with the unit) of every option."""
+
+def load(options: str) -> str:
+    """Run the load client (`freshwire bench`) without holding the interpreter; its report as a JSON object.
+
+    options: JSON object of the options that `load/src/options.rs` lists, `seconds` among them.
+
+    An interrupt ends it early, with what has been measured so far. Raises ValueError for an option that is unknown or
+    wrong, and for what does not fit into this process.
+    """
