@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.million import MillionError, memory, report
@@ -87,15 +88,28 @@ def check(plan: Plan, needed: Sequence[Setting], limit: int, keep_free: int) -> 
         )
 
 
+@contextlib.contextmanager
+def ends_as_ctrl_c_does() -> Iterator[None]:
+    """Have other signals that ask for the end raise KeyboardInterrupt too; the keeper sees to whatever remains."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 def run(plan: Plan, needed: Sequence[Setting], limit: int, keep_free: int, asked: argparse.Namespace) -> None:
     """Build, measure and show. Raises MillionError."""
     progress = Progress()
     progress.begin("build the load client")
     build()
-    # A signal ends this as Ctrl-C does; whatever else may end it, the keeper sees to the rest.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="million-") as folder, Keeper(needed) as keeper:
+    with (
+        ends_as_ctrl_c_does(),
+        tempfile.TemporaryDirectory(prefix="million-") as folder,
+        Keeper(needed) as keeper,
+    ):
         phases = Phases(plan, Path(folder), keeper.group, progress)
         with Guard(keep_free, phases.kill) as guard:
             try:
