@@ -110,7 +110,7 @@ def run(plan: Plan, needed: Sequence[Setting], limit: int, keep_free: int, asked
         tempfile.TemporaryDirectory(prefix="million-") as folder,
         Keeper(needed) as keeper,
     ):
-        phases = Phases(plan, Path(folder), keeper.group, progress)
+        phases = Phases(plan, Path(folder), keeper, progress)
         with Guard(keep_free, phases.kill) as guard:
             try:
                 outcome = phases.run(asked.changes, kill=asked.kill)
