@@ -18,7 +18,7 @@ from benchmarks.million.memory import Guard
 from benchmarks.million.phases import Phases
 from benchmarks.million.plan import Plan, descriptors, largest, plan_for
 from benchmarks.million.progress import Progress
-from benchmarks.million.settings import Setting, lines, settings
+from benchmarks.million.settings import BUCKETS, OF_A_NAMESPACE, Setting, apart, lines, settings
 from benchmarks.processes import build
 
 GIB = 1 << 30
@@ -71,7 +71,13 @@ def show(plan: Plan, needed: Sequence[Setting], limit: int) -> None:
         f"{plan.watchers:,} watchers at {plan.nodes} nodes ({limit:,} descriptors a process), about "
         f"{plan.bytes_needed / GIB:.1f} GiB; {memory.available() / GIB:.1f} GiB are available.\n"
     )
-    print("\n".join(lines(needed)), flush=True)
+    print("\n".join(lines(needed)))
+    if apart(needed):
+        print(
+            f"\nBecause of {BUCKETS} everything runs in a network namespace of its own, where\n"
+            f"{', '.join(OF_A_NAMESPACE)} are set."
+        )
+    print(flush=True)
 
 
 def check(plan: Plan, needed: Sequence[Setting], limit: int, keep_free: int) -> None:

@@ -36,7 +36,10 @@ class Keeper:
 
     def __init__(self, needed: Sequence[Setting], root: Path = ROOT) -> None:
         """Change what must change. Raises MillionError."""
-        words = [f"{s.name}={s.needed}" for s in needed if not s.enough]
+        apart = settings.apart(needed)
+        # A namespace begins with the kernel's defaults, whatever the machine has.
+        always = {settings.BUCKETS, *settings.OF_A_NAMESPACE} if apart else set()
+        words = [f"{s.name}={s.needed}" for s in needed if not s.enough or s.name in always]
         self._popen = subprocess.Popen(
             [sys.executable, "-m", __name__, str(root), *words],
             cwd=Path(__file__).resolve().parents[2],
@@ -48,8 +51,8 @@ class Keeper:
         self.group = self._popen.pid
         self.network = Path(f"/proc/{self.group}/net")
         """What the kernel says of the network that the group is in."""
-        apart = any(s.name == settings.BUCKETS for s in needed if not s.enough)
-        self.enter = ["nsenter", f"--net=/proc/{self.group}/ns/net", "--"] if apart else []
+        inside = ["nsenter", f"--net=/proc/{self.group}/ns/net", "--"]
+        self.enter = inside if apart else []
         """How to begin a command that is to be in that network."""
         assert self._popen.stdout is not None
         if (said := self._popen.stdout.readline().strip()) != "ready":

@@ -49,6 +49,11 @@ class Setting:
         return self.needed == self.present
 
 
+def apart(needed: Sequence[Setting]) -> bool:
+    """Whether it takes a network namespace."""
+    return any(setting.name == BUCKETS for setting in needed)
+
+
 def path_of(name: str, root: Path = ROOT) -> Path:
     return root / name.replace(".", "/")
 
@@ -80,10 +85,9 @@ def settings(plan: Plan, root: Path = ROOT) -> list[Setting]:
     ]
     there = path_of("net.ipv4.tcp_ehash_entries", root)  # since Linux 6.1, as are tables of a namespace's own
     if path_of(BUCKETS, root).exists() and ends > CROWDED * abs(int(there.read_text())):
-        needed = 1 << (2 * ends - 1).bit_length()
-        found.append(
-            Setting(BUCKETS, read(BUCKETS, root), str(needed), "buckets of the table of connections")
-        )
+        present = read(BUCKETS, root)
+        needed = max(int(present), 1 << (2 * ends - 1).bit_length())
+        found.append(Setting(BUCKETS, present, str(needed), "buckets of the table of connections"))
     tracked = path_of("net.netfilter.nf_conntrack_count", root)
     if tracked.exists() and int(tracked.read_text()) > 0:  # there are rules that look at connections
         need = plan.watchers + SPARE_FILES
