@@ -1,5 +1,6 @@
 """The application that every server of a benchmark runs: raw ASGI for what measures the server, FastAPI for what
-measures a handler, and `/state`, which changes at a steady rate while `POST /run` is being answered.
+measures a handler, and what is watched: `/state`, `/page` and `/big`, which change at a steady rate while `POST /run`
+is being answered, and `/things/N`, any number of them. `/stream` is what a server without watches has instead.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -21,6 +22,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 STATE_BYTES = 128
+SIZES = {"state": STATE_BYTES, "page": 8 * 1024, "big": 100 * 1000}
+"""Bytes of what is watched, by name."""
+LIFETIME = (b"cache-control", b"public, max-age=3600")
 CACHED_BODY = b"x" * 200
 HELLO_BODY = b"Hello, world!"
 
@@ -56,30 +60,76 @@ async def post_order(order: Order) -> dict[str, int]:
     return {"lines": len(order.lines)}
 
 
-def body_of(stamp_ns: int) -> bytes:
-    """The state, with the time of its change for whoever wants to know how old it is."""
+def body_of(stamp_ns: int, size: int = STATE_BYTES) -> bytes:
+    """A state of so many bytes, with the time of its change for whoever wants to know how old it is."""
     body = b'{"at":"%020d","pad":"' % stamp_ns
-    return body + b"x" * (STATE_BYTES - len(body) - 2) + b'"}'
+    return body + b"x" * (size - len(body) - 2) + b'"}'
+
+
+async def ticks(rate: float, seconds: float) -> AsyncIterator[int]:
+    """The time of each tick, nanoseconds since 1970, at a steady rate whatever becomes of what it is for."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    for tick in range(int(rate * seconds)):
+        await asyncio.sleep(max(0.0, start + tick / rate - loop.time()))
+        yield time.time_ns()
 
 
 class State:
-    """The state that is watched."""
+    """What is watched under a name, which is its path and its tag."""
 
-    def __init__(self) -> None:
-        self.body = body_of(0)
+    def __init__(self, name: str, size: int) -> None:
+        self.name, self.size = name, size
+        self.body = body_of(0, size)
+        self.reads = 0
 
     async def run(self, rate: float, seconds: float) -> int:
-        """Change at a steady rate, whatever becomes of it; how often."""
-        loop = asyncio.get_running_loop()
-        start, changes = loop.time(), int(rate * seconds)
-        for change in range(changes):
-            await asyncio.sleep(max(0.0, start + change / rate - loop.time()))
-            self.body = body_of(time.time_ns())
-            await fresh.changed("state")
+        """Change at a steady rate; how often."""
+        changes = 0
+        async for stamp_ns in ticks(rate, seconds):
+            self.body = body_of(stamp_ns, self.size)
+            await fresh.changed(self.name)
+            changes += 1
         return changes
 
 
-state = State()
+class Subscribers:
+    """What servers without watches have in that place: a queue for each stream, and a loop over all of them."""
+
+    def __init__(self) -> None:
+        self._queues: set[asyncio.Queue[bytes]] = set()
+
+    async def serve(self, send: Send) -> None:
+        """Stream to one of them until it is cancelled."""
+        headers = [(b"content-type", b"text/event-stream")]
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": event_of(0), "more_body": True})
+        self._queues.add(queue)
+        try:
+            while True:
+                event = await queue.get()
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        finally:
+            self._queues.discard(queue)
+
+    async def run(self, rate: float, seconds: float) -> int:
+        """Tell all of them at a steady rate; how often."""
+        messages = 0
+        async for stamp_ns in ticks(rate, seconds):
+            event = event_of(stamp_ns)
+            for queue in self._queues:
+                queue.put_nowait(event)
+            messages += 1
+        return messages
+
+
+def event_of(stamp_ns: int) -> bytes:
+    return b"data: %s\n\n" % body_of(stamp_ns)
+
+
+states = {f"/{name}": State(name, size) for name, size in SIZES.items()}
+subscribers = Subscribers()
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,21 +140,39 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if path == "/hello":
         return await respond(send, HELLO_BODY, [(b"content-type", b"text/plain")])
     if path == "/cached":
-        control = (b"cache-control", b"public, max-age=3600")
-        return await respond(send, CACHED_BODY, [(b"content-type", b"text/plain"), control])
-    if path == "/state":
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"cache-control", b"public"),
-            (b"cache-groups", b'"state"'),
-        ]
-        return await respond(send, state.body, headers)
-    if path == "/run":
+        return await respond(send, CACHED_BODY, [(b"content-type", b"text/plain"), LIFETIME])
+    if state := states.get(path):
+        state.reads += 1
+        return await respond(send, state.body, shared(state.name.encode()))
+    if path.startswith("/things/"):
+        return await respond(send, body_of(0), [*shared(b"thing:" + path[8:].encode())])
+    if path == "/stream":
+        return await subscribers.serve(send)
+    if path in ("/run", "/broadcast"):
         query = parse_qs(scope["query_string"].decode())
-        changes = await state.run(float(query["rate"][0]), float(query["seconds"][0]))
+        rate, seconds = float(query["rate"][0]), float(query["seconds"][0])
+        source = subscribers if path == "/broadcast" else states[query["path"][0]]
+        changes = await source.run(rate, seconds)
         return await respond(send, json.dumps({"changes": changes}).encode(), [])
+    if path == "/touch":
+        count = int(parse_qs(scope["query_string"].decode())["things"][0])
+        for thing in range(count):
+            await fresh.changed(f"thing:{thing}")
+        return await respond(send, b"", [])
+    if path == "/reads":
+        reads = {path: state.reads for path, state in states.items()}
+        return await respond(send, json.dumps(reads).encode(), [(b"cache-control", b"no-store")])
     await api(scope, receive, send)
     return None
+
+
+def shared(tag: bytes) -> Headers:
+    """The fields of a JSON resource that is the same for everybody."""
+    return [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"public"),
+        (b"cache-groups", b'"%s"' % tag),
+    ]
 
 
 async def respond(send: Send, body: bytes, headers: Headers) -> None:

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from benchmarks.fanout import Run, sides
-from benchmarks.figure import Figure, compared
+from benchmarks.figure import Figure, Result, Series, absent, compared
+from benchmarks.side import Run, in_turns, side
 from benchmarks.sizes import Sizes
+from benchmarks.station import bottom, node
 
 RATE = 4.0
 """Changes a second: each is over before the next."""
 BUDGET = 1.2
 
 
-def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
+def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
     """Delay to the last watcher and to each, at quantiles of the changes."""
-    progress(f"delay: connecting {sizes.delay_watchers:,} watchers to each side")
+    many = sizes.delay_watchers
+    progress(f"delay: connecting {many:,} watchers to each side")
     rounds: list[tuple[Run, Run]] = []
-    with sides(sizes.delay_watchers) as both:
-        both.node(RATE, sizes)
+    with (
+        node() as station,
+        bottom(station, "sse") as ground,
+        side(station, "sse", many) as mine,
+        side(ground, "sse", many) as theirs,
+    ):
+        mine.run(RATE, sizes)
         for number in range(sizes.rounds):
             progress(f"delay: round {number + 1} of {sizes.rounds}")
-            rounds.append(both.round(number, RATE, sizes, sizes.delay_watchers))
+            one, other = in_turns([mine, theirs], number, RATE, sizes)
+            rounds.append((one, other))
+    whole = [(a, b) for a, b in rounds if a.mark.reached_all and b.mark.reached_all]
+    what = f"change to last of {many:,} watchers"
+    if not whole:
+        yield absent(what, "freshwire", "no change reached everybody in its time")
+        return
     for quantile, budget in (("p50", None), ("p99", BUDGET)):
-        whole = [(a, b) for a, b in rounds if a.reached_all and b.reached_all]
-        if not whole:
-            continue
-        yield compared(
-            f"change to last of {sizes.delay_watchers:,} watchers, {quantile}",
-            "ms",
-            [a.last_us[quantile] / 1000 for a, _ in whole],
-            "floor",
-            [b.last_us[quantile] / 1000 for _, b in whole],
-            budget=budget,
-        )
+        yield _compared(f"{what}, {quantile}", quantile, whole, budget)
+    for name, runs in (("freshwire", [a for a, _ in whole]), ("floor", [b for _, b in whole])):
+        middle = sorted(runs, key=lambda run: run.mark.each.quantiles["p99"])[len(runs) // 2]
+        yield Series("delay", name, middle.mark.each.distribution())
+
+
+def _compared(what: str, quantile: str, whole: list[tuple[Run, Run]], budget: float | None) -> Figure:
+    mine, theirs = (
+        [runs[index].mark.last.quantiles[quantile] / 1000 for runs in whole] for index in range(2)
+    )
+    return compared(what, "ms", mine, "floor", theirs, budget=budget)

@@ -1,4 +1,4 @@
-"""What a delivered message costs the server, and how long the last watcher waits, beside the floor.
+"""What a delivered message costs the server, beside the floor and the peers, and what becomes of an overload.
 
 The floor (native/src/bin/floor.rs) sends the bytes that the node sends, to as many sockets at the same rate, in
 turns with the node. A watch conflates: a watcher gets the newest state, not every state, so at a rate beyond
@@ -10,150 +10,146 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
-import httpx
-
-from benchmarks.figure import Figure, compared
-from benchmarks.processes import Process, Server, crowd, first_bytes, floor, freshwire, get
+from benchmarks.figure import NODE, Figure, Result, Series, absent, compared
+from benchmarks.peers import Peer
+from benchmarks.processes import BenchmarkError
+from benchmarks.side import Run, Side, in_turns, side
 from benchmarks.sizes import Sizes
+from benchmarks.station import bottom, node
 
 RATES = {10: 1.1, 100: 0.4}
 """Changes a second, and the budget for the cost of a message beside the floor's."""
-ENGINE = "freshwire-"
-"""How the names of the engine's threads begin."""
-WATCH = get("/state", "Accept: text/event-stream")
+OVERLOAD = 100
+"""The rate that is beyond what a machine of two cores can deliver to 5,000."""
+TRANSPORTS = {"sse": "SSE", "websocket": "WebSocket"}
+IN_TIME_US = 1_000_000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One side's part of a round."""
-
-    changes: int
-    messages: int
-    cpu_ns: int
-    engine_ns: int
-    refused: int
-    """Messages that the floor lost to a full socket, or ticks' worth that came too late."""
-    each_us: dict[str, float]
-    last_us: dict[str, float]
-    reached_all: int
-
-    @property
-    def us_a_message(self) -> float:
-        """CPU of a delivered message, microseconds."""
-        return self.cpu_ns / max(self.messages, 1) / 1000
+def figures(sizes: Sizes, progress: Callable[[str], None], peers: list[Peer]) -> Iterator[Result]:
+    """CPU of a delivered message at each rate by each transport, and what was delivered."""
+    for transport, called in TRANSPORTS.items():
+        progress(f"fan-out by {called}: connecting {sizes.watchers:,} watchers to each side")
+        with contextlib.ExitStack() as stack:
+            station = stack.enter_context(node())
+            ground = stack.enter_context(bottom(station, transport))
+            floor_side = stack.enter_context(side(ground, transport, sizes.watchers))
+            with side(station, transport, sizes.watchers) as mine:
+                yield from _beside_floor(NODE, mine, floor_side, transport, sizes, progress)
+            for peer in peers:
+                if transport in peer.transports:
+                    yield from _of_peer(peer, floor_side, transport, sizes, progress)
 
 
-class Sides:
-    """A node and the floor, each with its watchers, who take turns at being measured first."""
-
-    def __init__(self, node: Server, node_crowd: Process, bottom: Server, bottom_crowd: Process) -> None:
-        self._node, self._node_crowd = node, node_crowd
-        self._floor, self._floor_crowd = bottom, bottom_crowd
-
-    def round(self, number: int, rate: float, sizes: Sizes, watchers: int) -> tuple[Run, Run]:
-        """Measure both, the floor first in every other round."""
-        if number % 2:
-            bottom = self.floor(rate, sizes, watchers)
-            return self.node(rate, sizes), bottom
-        return self.node(rate, sizes), self.floor(rate, sizes, watchers)
-
-    def node(self, rate: float, sizes: Sizes) -> Run:
-        """Let the node's application change its state at a rate."""
-        url = f"http://127.0.0.1:{self._node.port}/run?rate={rate}&seconds={sizes.seconds}"
-        with _Meter(self._node) as meter:
-            changes = httpx.post(url, timeout=sizes.seconds + 60).json()["changes"]
-            time.sleep(sizes.settle_s)
-        return meter.run(changes, 0, self._node_crowd.ask("mark"))
-
-    def floor(self, rate: float, sizes: Sizes, watchers: int) -> Run:
-        """Let the floor send at a rate."""
-        with _Meter(self._floor) as meter:
-            said = self._floor.ask(f"run {rate} {sizes.seconds}")
-            time.sleep(sizes.settle_s)
-        lost = said["refused"] + said["missed"] * watchers
-        return meter.run(said["changes"], lost, self._floor_crowd.ask("mark"))
+def _of_peer(
+    peer: Peer, floor_side: Side, transport: str, sizes: Sizes, progress: Callable[[str], None]
+) -> Iterator[Result]:
+    what = f"CPU a message by {TRANSPORTS[transport]}"
+    if why := peer.missing():
+        yield absent(what, peer.name, why)
+        return
+    progress(f"fan-out by {TRANSPORTS[transport]}: {peer.name}")
+    try:
+        with peer.open() as station, side(station, transport, sizes.watchers) as theirs:
+            yield from _beside_floor(peer.name, theirs, floor_side, transport, sizes, progress)
+    except (BenchmarkError, OSError, ValueError) as error:
+        yield absent(what, peer.name, f"failed: {error}")
 
 
-class _Meter:
-    """CPU of a server during a `with`."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def __enter__(self) -> _Meter:
-        self._cpu, self._engine = self._server.cpu_ns(), self._server.cpu_ns(ENGINE)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._cpu = self._server.cpu_ns() - self._cpu
-        self._engine = self._server.cpu_ns(ENGINE) - self._engine
-
-    def run(self, changes: int, refused: int, mark: dict[str, Any]) -> Run:
-        each_us, last_us = mark["each_us"], mark["last_us"]
-        return Run(
-            changes, mark["messages"], self._cpu, self._engine, refused, each_us, last_us, mark["reached_all"]
-        )
-
-
-@contextlib.contextmanager
-def sides(watchers: int) -> Iterator[Sides]:
-    """A node and the floor with so many watchers each."""
-    with contextlib.ExitStack() as stack:
-        node = stack.enter_context(freshwire())
-        first_bytes(node.port, WATCH, b'"at":')
-        bottom = stack.enter_context(floor(message(node)))
-        node_crowd = stack.enter_context(crowd(node.port, watchers, WATCH))
-        bottom_crowd = stack.enter_context(crowd(bottom.port, watchers, WATCH))
-        yield Sides(node, node_crowd, bottom, bottom_crowd)
+def _beside_floor(
+    name: str, measured: Side, floor_side: Side, transport: str, sizes: Sizes, progress: Callable[[str], None]
+) -> Iterator[Result]:
+    costs: dict[str, list[tuple[float, float]]] = {name: [], "floor": []}
+    number_of_rounds = sizes.rounds if name == NODE else sizes.peer_rounds
+    for rate, budget in RATES.items():
+        measured.run(rate, sizes)  # what is made once is made now
+        rounds: list[tuple[Run, Run]] = []
+        for number in range(number_of_rounds):
+            progress(f"fan-out by {TRANSPORTS[transport]}: {name}, {rate}/s, round {number + 1}")
+            one, other = in_turns([measured, floor_side], number, rate, sizes)
+            rounds.append((one, other))
+        how = f"at {rate}/s by {TRANSPORTS[transport]}"
+        yield from _costs(name, how, budget if name == NODE else None, rounds)
+        yield from _delivered(name, how, rate, rounds)
+        for who, runs in ((name, [run for run, _ in rounds]), ("floor", [run for _, run in rounds])):
+            costs[who].append((rate, statistics.median(run.us_a_message for run in runs)))
+    for who, points in costs.items():
+        if who == name or name == NODE:
+            yield Series(f"cpu-{transport}", who, points)
 
 
-def message(node: Server) -> bytes:
-    """The bytes by which a node tells a watcher of the state, without the head of the stream."""
-    said = first_bytes(node.port, WATCH, b'"at":')
-    return said[said.index(b"\r\n\r\n") + 4 :]
-
-
-def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
-    """CPU of a delivered message at each rate."""
-    progress(f"fan-out: connecting {sizes.watchers:,} watchers to each side")
-    with sides(sizes.watchers) as both:
-        for rate, budget in RATES.items():
-            both.node(rate, sizes)  # what is made once is made now
-            rounds = []
-            for number in range(sizes.rounds):
-                progress(f"fan-out: {rate}/s, round {number + 1} of {sizes.rounds}")
-                rounds.append(both.round(number, rate, sizes, sizes.watchers))
-            yield from _of_rate(rate, budget, rounds, sizes)
-
-
-def _of_rate(rate: int, budget: float, rounds: list[tuple[Run, Run]], sizes: Sizes) -> Iterator[Figure]:
+def _costs(name: str, how: str, budget: float | None, rounds: list[tuple[Run, Run]]) -> Iterator[Figure]:
     mine, theirs = [run for run, _ in rounds], [run for _, run in rounds]
-    made = statistics.median(run.changes * sizes.watchers for run in mine)
-    got = statistics.median(run.messages for run in mine)
-    lost = statistics.median(run.refused for run in theirs)
-    floor_got = statistics.median(run.messages for run in theirs)
-    note = (
-        f"of {made:,.0f} changes × watchers {got:,.0f} were delivered, the others conflated into newer ones; "
-        f"the floor delivered {floor_got:,.0f} and lost or missed {lost:,.0f}"
-    )
-    per_message = [run.us_a_message for run in mine]
-    floor_message = [run.us_a_message for run in theirs]
-    what = f"CPU a message at {rate}/s"
-    yield compared(what, "µs", per_message, "floor", floor_message, budget=budget, note=note)
+    costs, floor_costs = ([run.us_a_message for run in side] for side in (mine, theirs))
+    note = _note(name, mine, theirs)
+    what = f"CPU a message {how}"
+    yield compared(what, "µs", costs, "floor", floor_costs, budget=budget, note=note, subject=name)
+    if name != NODE:
+        return
+    per_change = [run.cpu_ns / max(run.offered, 1) / 1000 for run in mine]
+    note = "a watcher that gets a newer state is brought up to date with the changes before it too"
     yield compared(
-        f"CPU a change and watcher at {rate}/s",
-        "µs",
-        [run.cpu_ns / max(run.changes * sizes.watchers, 1) / 1000 for run in mine],
-        "floor",
-        floor_message,
-        budget=budget,
-        note="a watcher that gets a newer state is brought up to date with the changes before it too",
+        f"CPU a change and watcher {how}", "µs", per_change, "floor", floor_costs, budget=budget, note=note
     )
-    engine = [run.engine_ns / max(run.messages, 1) / 1000 for run in mine]
-    what = f"engine threads' CPU a message at {rate}/s"
-    yield compared(what, "µs", engine, "floor", floor_message)
+    engine = [run.engine_ns / max(run.mark.messages, 1) / 1000 for run in mine]
+    yield compared(f"engine threads' CPU a message {how}", "µs", engine, "floor", floor_costs)
+
+
+def _note(name: str, mine: list[Run], theirs: list[Run]) -> str:
+    offered = statistics.median(run.offered for run in mine)
+    got = statistics.median(run.mark.messages for run in mine)
+    floor_got = statistics.median(run.mark.messages for run in theirs)
+    floor_lost = statistics.median(run.lost for run in theirs)
+    missing = "conflated into newer ones" if name == NODE else "not delivered in time"
+    gone = max(run.mark.gone for run in mine)
+    return (
+        f"of {offered:,.0f} messages {got:,.0f} were delivered, {max(0, offered - got):,.0f} {missing}"
+        f"{f', and {gone:,} connections ended' if gone else ''}; "
+        f"the floor delivered {floor_got:,.0f} and lost or missed {floor_lost:,.0f}"
+    )
+
+
+def _delivered(name: str, how: str, rate: int, rounds: list[tuple[Run, Run]]) -> Iterator[Result]:
+    """What share was delivered within a second of its change, and how late."""
+    sides = {name: [run for run, _ in rounds]}
+    if name == NODE:
+        sides["floor"] = [run for _, run in rounds]
+    for who, runs in sides.items():
+        shares = [100 * in_time(run) / max(run.offered, 1) for run in runs]
+        delays = [run.mark.each.quantiles["p99"] / 1000 for run in runs]
+        if rate == OVERLOAD:
+            yield _share(who, how, runs, shares)
+        spread = (min(delays), max(delays))
+        what = f"delay of a message {how}, p99"
+        yield Figure(what, statistics.median(delays), "ms", spread=spread, subject=who)
+        yield Series(f"delay {how}", who, _distribution(runs))
+
+
+def _share(who: str, how: str, runs: list[Run], shares: list[float]) -> Figure:
+    spread = (min(shares), max(shares))
+    if who != NODE:
+        what = f"delivered within 1 s {how}"
+        return Figure(what, statistics.median(shares), "%", spread=spread, subject=who)
+    fresh = [100 * run.mark.newest / run.subscribers for run in runs]
+    conflated = statistics.median(100 - share for share in shares)
+    return Figure(
+        f"watchers with the newest state at the end {how}",
+        min(fresh),
+        "%",
+        spread=(min(fresh), max(fresh)),
+        budget=100.0,
+        bound="≥",
+        note=f"{conflated:.1f} % of the changes of a watcher were conflated into newer ones",
+    )
+
+
+def in_time(run: Run) -> int:
+    """Messages that came within a second of their change."""
+    return run.mark.each.within(IN_TIME_US)
+
+
+def _distribution(runs: list[Run]) -> list[tuple[float, float]]:
+    """Delay in milliseconds and the share of messages that took no longer, of the round in the middle."""
+    middle = sorted(runs, key=lambda run: run.mark.each.quantiles["p99"])[len(runs) // 2]
+    return middle.mark.each.distribution()

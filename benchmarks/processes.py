@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -77,29 +78,49 @@ class Process:
                 self.hear()
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 return
-            time.sleep(0.05)
+            time.sleep(0.002)
         raise BenchmarkError(f"{self.name} does not listen on {port}")
 
+    def family(self) -> list[int]:
+        """Itself and the processes that it started, and theirs: many servers are more than one."""
+        parents = parents_of_processes()
+        found = [self.pid]
+        for parent in found:
+            found += [pid for pid, its_parent in parents.items() if its_parent == parent]
+        return found
+
     def cpu_ns(self, thread: str = "") -> int:
-        """CPU time of its living threads whose name begins so, nanoseconds."""
+        """CPU time of the family's living threads whose name begins so, nanoseconds."""
         total = 0
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
-            with contextlib.suppress(OSError):  # it has just ended
-                if (task / "comm").read_text().startswith(thread):
-                    total += int((task / "schedstat").read_text().split()[0])
+        for pid in self.family():
+            for task in tasks(pid):
+                with contextlib.suppress(OSError):  # it has just ended
+                    if not thread or (task / "comm").read_text().startswith(thread):
+                        total += int((task / "schedstat").read_text().split()[0])
         return total
 
     def private_bytes(self) -> int:
-        """Memory that is its own and in use: private pages that it has written to."""
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Private_Dirty:"):
-                return int(line.split()[1]) * 1024
-        raise BenchmarkError("the kernel does not say how much memory a process has")
+        """Memory that is the family's own and in use: private pages that were written to."""
+        total = 0
+        for pid in self.family():
+            with contextlib.suppress(OSError):  # it has just ended
+                total += private_dirty(Path(f"/proc/{pid}/smaps_rollup").read_text())
+        return total
+
+    def stop(self) -> None:
+        """Have it do nothing, not even read, until it is closed."""
+        self._popen.send_signal(signal.SIGSTOP)
+
+    def cut(self) -> None:
+        """End it at once, and so all its connections."""
+        self._popen.kill()
+        self._popen.wait()
 
     def close(self) -> None:
         """End it."""
         if self._popen.poll() is None:
             self._popen.send_signal(signal.SIGTERM)
+            self._popen.send_signal(signal.SIGCONT)
             try:
                 self._popen.wait(PATIENCE_S / 3)
             except subprocess.TimeoutExpired:
@@ -123,41 +144,17 @@ class Server(Process):
     port: int
 
 
-def freshwire(*, cores: Sequence[int] = ()) -> Server:
+def freshwire(*options: str, cores: Sequence[int] = ()) -> Server:
     """A node."""
     port = free_port()
     limits = ["--max-connections-per-address", "0", "--drain-timeout", "0", "--admin-socket", "off"]
     # A WebSocket of the crowd is raw bytes and does not answer pings.
     words = ["freshwire", "serve", APPLICATION, "--port", str(port), *limits, "--set", "heartbeat_s=600"]
-    return _listening("freshwire", [sys.executable, "-m", *words], port, cores)
+    return listening("freshwire", [sys.executable, "-m", *words, *options], port, cores)
 
 
-def uvicorn(*, cores: Sequence[int] = ()) -> Server:
-    """uvicorn as its documentation has it for speed: httptools and uvloop."""
-    port = free_port()
-    words = ["uvicorn", APPLICATION, "--port", str(port), "--no-access-log", "--log-level", "warning"]
-    words += ["--http", "httptools", "--loop", "uvloop"]
-    return _listening("uvicorn", [sys.executable, "-m", *words], port, cores)
-
-
-def granian(*, cores: Sequence[int] = ()) -> Server:
-    """granian with one worker."""
-    port = free_port()
-    words = [
-        "granian",
-        "--interface",
-        "asgi",
-        "--port",
-        str(port),
-        "--no-access-log",
-        "--log-level",
-        "warning",
-    ]
-    words += ["--loop", "uvloop", APPLICATION]
-    return _listening("granian", [sys.executable, "-m", *words], port, cores)
-
-
-def _listening(name: str, words: Sequence[str], port: int, cores: Sequence[int]) -> Server:
+def listening(name: str, words: Sequence[str], port: int, cores: Sequence[int] = ()) -> Server:
+    """A server that listens on this port of 127.0.0.1."""
     server = Server(name, words, cores=cores)
     server.port = port
     try:
@@ -179,29 +176,15 @@ def floor(message: bytes) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def crowd(port: int, size: int, request: bytes, *, greeted: bool = True) -> Iterator[Process]:
-    """So many connections that have each sent a request and, if `greeted`, got a message.
+def load(targets: str, size: int, *words: str, enough: float = 1.0) -> Iterator[Process]:
+    """The load client (`freshwire-load --help`) with so many members that are there, waiting for orders.
 
-    Raises BenchmarkError if they are not as many.
-    """
-    with file_of(request) as path:
-        ready = "greeted" if greeted else "connected"
-        with load(
-            f"127.0.0.1:{port}", size, "--transport", "raw", "--raw", path, "--ready", ready
-        ) as process:
-            yield process
-
-
-@contextlib.contextmanager
-def load(targets: str, size: int, *words: str) -> Iterator[Process]:
-    """The load client (`freshwire-load --help`) with so many members that are all there, waiting for orders.
-
-    Raises BenchmarkError if they are not as many.
+    Raises BenchmarkError if fewer than `enough` of them, a share, are.
     """
     command = [str(NATIVE / "freshwire-load"), targets, "--connections", str(size), "--progress", "false"]
     with Process("freshwire-load", [*command, *words]) as process:
         said = json.loads(process.hear())
-        if said["ready"] != size:
+        if said["ready"] < size * enough:
             raise BenchmarkError(
                 f"of {size} connections the load client has {said['ready']}: {said['failed']}"
             )
@@ -222,16 +205,59 @@ def get(path: str, *fields: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *fields, "", ""]).encode()
 
 
-def first_bytes(port: int, request: bytes, until: bytes) -> bytes:
+def websocket(path: str, *fields: str) -> bytes:
+    """The bytes of a WebSocket's opening."""
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key)
+    return get(path, *upgrade, *fields)
+
+
+def first_bytes(port: int, request: bytes, until: bytes, *, patience_s: float = PATIENCE_S) -> bytes:
     """What a server says to a request, up to and with what comes after `until`. Raises BenchmarkError."""
     said = b""
-    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+    with socket.create_connection(("127.0.0.1", port), patience_s) as connection:
         connection.sendall(request)
         while until not in said:
             if not (more := connection.recv(65536)):
                 raise BenchmarkError(f"the server said {said!r}")
             said += more
     return said
+
+
+def parents_of_processes() -> dict[int, int]:
+    """The parent of every process."""
+    parents = {}
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
+            with contextlib.suppress(OSError):
+                # The name, in parentheses, may hold anything.
+                parents[int(directory.name)] = int(
+                    (directory / "stat").read_text().rpartition(")")[2].split()[1]
+                )
+    return parents
+
+
+def tasks(pid: int) -> list[Path]:
+    """The threads of a process, none if it has ended."""
+    with contextlib.suppress(OSError):
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    return []
+
+
+def private_dirty(smaps_rollup: str) -> int:
+    """Bytes of private pages that were written to, from a process's smaps_rollup."""
+    for line in smaps_rollup.splitlines():
+        if line.startswith("Private_Dirty:"):
+            return int(line.split()[1]) * 1024
+    raise BenchmarkError("the kernel does not say how much memory a process has")
+
+
+def kernel_bytes() -> int:
+    """Memory that the kernel holds for itself, sockets for the most part, machine-wide."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    slab = int(fields["Slab"].split()[0]) * 1024
+    sockets = re.search(r"TCP: .* mem (\d+)", Path("/proc/net/sockstat").read_text())
+    return slab + (int(sockets[1]) if sockets else 0) * os.sysconf("SC_PAGE_SIZE")
 
 
 def free_port() -> int:

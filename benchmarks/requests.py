@@ -1,4 +1,4 @@
-"""Requests a second on one core, beside the servers that people use: uvicorn, granian and nginx.
+"""Requests a second on one core, beside the servers that people use: uvicorn, granian, hypercorn, nginx and Varnish.
 
 wrk has the other core. With one connection both may use both cores, and what counts is the time of a request.
 """
@@ -6,34 +6,31 @@ wrk has the other core. With one connection both may use both cores, and what co
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.application import CACHED_BODY, ORDER
-from benchmarks.figure import Figure, compared
-from benchmarks.processes import (
-    Server,
-    cores,
-    file_of,
-    first_bytes,
-    free_port,
-    freshwire,
-    get,
-    granian,
-    uvicorn,
-)
+from benchmarks.figure import Figure, Result, Series, absent, compared
+from benchmarks.peers import asgi, nginx, varnish
+from benchmarks.processes import BenchmarkError, Server, cores, file_of, first_bytes, freshwire, get
 from benchmarks.sizes import Sizes
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 WRK = shutil.which("wrk")
+FILE, CACHE = "nginx's file", "nginx's cache"
+MISSING: dict[str, Callable[[], str]] = {
+    **asgi.MISSING,
+    FILE: nginx.MISSING,
+    CACHE: nginx.MISSING,
+    "varnish": varnish.MISSING,
+}
+MOST_SECONDS = 3.0
+"""Enough for a rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,68 +48,88 @@ class Case:
 
 
 ONE_CORE = (
-    Case("hello world", "/hello", 32, {"uvicorn": 1.8, "granian": 2.0}),
-    Case("FastAPI GET", "/items/7?detail=1", 32, {"uvicorn": 1.25, "granian": 1.25}),
+    Case("hello world", "/hello", 32, {"uvicorn": 1.8, "granian": 2.0, "hypercorn": None}),
+    Case("FastAPI GET", "/items/7?detail=1", 32, {"uvicorn": 1.25, "granian": 1.25, "hypercorn": None}),
     Case(
-        "POST of 2 KB", "/orders", 32, {"uvicorn": 1.3, "granian": 1.3}, post=ORDER.model_dump_json().encode()
+        "POST of 2 KB",
+        "/orders",
+        32,
+        {"uvicorn": 1.3, "granian": 1.3, "hypercorn": None},
+        post=ORDER.model_dump_json().encode(),
     ),
     Case(
         "cached GET of 200 B",
         "/cached",
         32,
-        {"nginx's file": 1.3, "nginx's cache": None},
-        paths={"nginx's file": "/file", "nginx's cache": "/proxied"},
+        {FILE: 1.3, CACHE: None, "varnish": 2.0},
+        paths={FILE: "/file", CACHE: "/proxied"},
     ),
 )
 ALONE = Case("hello world", "/hello", 1, {"uvicorn": None})
+ALONE_WHAT = "hello world, 1 connection and 2 cores: slower than uvicorn by"
 ALONE_BUDGET_US = 15.0
 
 
-def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Figure]:
+def figures(sizes: Sizes, progress: Callable[[str], None], peers: Sequence[str]) -> Iterator[Result]:
     """Every case on one core, then one connection with two."""
     if WRK is None:
-        return progress("requests: left out, for there is no wrk (make setup)")
+        yield absent("requests a second", "freshwire", "there is no wrk (tools/setup test)")
+        return
     server_cores, client_cores = cores()
-    with servers(server_cores) as known:
+    with contextlib.ExitStack() as stack:
+        known, failed = servers(stack, server_cores, peers)
         for case in ONE_CORE:
-            yield from _of_case(case, known, client_cores, sizes, progress)
-    with servers([]) as known:
+            yield from _of_case(case, known, failed, client_cores, sizes, progress)
+    with contextlib.ExitStack() as stack:
+        known, _ = servers(stack, [], [name for name in peers if name == "uvicorn"])
         if "uvicorn" in known:
-            rates = _rounds(ALONE, known, [], sizes, progress)
-            mine, theirs = ([1e6 / rate for rate in rates[name]] for name in ("freshwire", "uvicorn"))
-            slower = statistics.median(a - b for a, b in zip(mine, theirs, strict=True))
-            note = f"{statistics.median(mine):.1f} µs, uvicorn {statistics.median(theirs):.1f} µs"
-            what = "hello world, 1 connection and 2 cores: slower than uvicorn by"
-            yield Figure(what, slower, "µs", budget=ALONE_BUDGET_US, note=note)
-    return None
+            yield _alone(known, sizes, progress)
+
+
+def _alone(known: dict[str, Server], sizes: Sizes, progress: Callable[[str], None]) -> Figure:
+    failed: dict[str, str] = {}
+    rates = _rounds(ALONE, known, failed, [], sizes, progress)
+    if failed:
+        return absent(ALONE_WHAT, "freshwire", failed["uvicorn"])
+    mine, theirs = ([1e6 / rate for rate in rates[name]] for name in ("freshwire", "uvicorn"))
+    slower = [a - b for a, b in zip(mine, theirs, strict=True)]
+    note = f"{statistics.median(mine):.1f} µs, uvicorn {statistics.median(theirs):.1f} µs"
+    spread = (min(slower), max(slower))
+    return Figure(
+        ALONE_WHAT, statistics.median(slower), "µs", spread=spread, budget=ALONE_BUDGET_US, note=note
+    )
 
 
 def _of_case(
     case: Case,
     known: dict[str, Server],
+    failed: dict[str, str],
     client_cores: list[int],
     sizes: Sizes,
     progress: Callable[[str], None],
-) -> Iterator[Figure]:
-    for peer in case.budgets.keys() - known.keys():
-        progress(f"requests: {case.name} without {peer}, which is not installed (make bench installs it)")
-    if not case.budgets.keys() & known.keys():
-        return
-    rates = _rounds(case, known, client_cores, sizes, progress)
+) -> Iterator[Result]:
+    what = f"{case.name}, one core"
+    failed = dict(failed)
+    rates = _rounds(case, known, failed, client_cores, sizes, progress)
     for peer, budget in case.budgets.items():
         if peer in rates:
             mine, theirs = rates["freshwire"], rates[peer]
-            yield compared(f"{case.name}, one core", "/s", mine, peer, theirs, budget=budget, bound="≥")
+            yield compared(what, "/s", mine, peer, theirs, budget=budget, bound="≥")
+        elif peer in failed:
+            yield absent(what, peer, failed[peer])
+    for name, values in rates.items():
+        yield Series(f"gets {case.name}", name, [(0.0, statistics.median(values))])
 
 
 def _rounds(
     case: Case,
     known: dict[str, Server],
+    failed: dict[str, str],
     client_cores: list[int],
     sizes: Sizes,
     progress: Callable[[str], None],
 ) -> dict[str, list[float]]:
-    """Requests a second by server, in rounds that ask each server once."""
+    """Requests a second by server, in rounds that ask each server once; `failed` is told of who does not answer."""
     names = [name for name in ("freshwire", *case.budgets) if name in known]
     rates: dict[str, list[float]] = {name: [] for name in names}
     for number in range(sizes.rounds + 1):
@@ -121,15 +138,21 @@ def _rounds(
             progress(f"requests: {case.name} × {case.connections}, {name}, round {number} of {sizes.rounds}")
             url = f"http://127.0.0.1:{known[name].port}{case.paths.get(name, case.path)}"
             # Round 0 is for what is slow once only.
-            seconds = sizes.seconds if number else min(1.0, sizes.seconds)
-            rate = wrk(url, case.connections, seconds, client_cores, case.post)
+            seconds = min(MOST_SECONDS, sizes.seconds) if number else min(1.0, sizes.seconds)
+            try:
+                rate = wrk(url, case.connections, seconds, client_cores, case.post)
+            except BenchmarkError as error:
+                failed.setdefault(name, f"failed: {error}")
+                continue
             if number:
                 rates[name].append(rate)
-    return rates
+    if "freshwire" in failed:
+        raise BenchmarkError(failed["freshwire"])
+    return {name: values for name, values in rates.items() if name not in failed}
 
 
 def wrk(url: str, connections: int, seconds: float, client_cores: list[int], post: bytes) -> float:
-    """Requests a second. Raises RuntimeError if any was not answered with success."""
+    """Requests a second. Raises BenchmarkError if any was not answered with success."""
     pinned = ["taskset", "--cpu-list", ",".join(map(str, client_cores))] if client_cores else []
     script = f'wrk.method = "POST"\nwrk.body = [==[{post.decode()}]==]\n'
     script += 'wrk.headers["Content-Type"] = "application/json"\n'
@@ -138,63 +161,46 @@ def wrk(url: str, connections: int, seconds: float, client_cores: list[int], pos
         words += ["-s", path] if post else []
         out = subprocess.run([*pinned, *words, url], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in out or "Socket errors" in out:
-        raise RuntimeError(f"wrk {url}:\n{out}")
+        raise BenchmarkError(f"wrk {url}:\n{out}")
     found = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    if found is None:
-        raise RuntimeError(f"wrk {url}:\n{out}")
+    if found is None or not float(found[1]):
+        raise BenchmarkError(f"wrk {url}:\n{out}")
     return float(found[1])
 
 
-@contextlib.contextmanager
-def servers(server_cores: list[int]) -> Iterator[dict[str, Server]]:
-    """Every server that is installed, by name."""
-    with contextlib.ExitStack() as stack:
-        node = stack.enter_context(freshwire(cores=server_cores))
-        known = {"freshwire": node}
-        if find_spec("uvicorn") and find_spec("httptools"):
-            known["uvicorn"] = stack.enter_context(uvicorn(cores=server_cores))
-        if find_spec("granian"):
-            known["granian"] = stack.enter_context(granian(cores=server_cores))
-        if NGINX is not None:
-            web = stack.enter_context(nginx(node.port, server_cores))
-            known["nginx's file"] = known["nginx's cache"] = web
-        yield known
+def servers(
+    stack: contextlib.ExitStack, server_cores: list[int], peers: Sequence[str]
+) -> tuple[dict[str, Server], dict[str, str]]:
+    """Every server by name, as far as it was asked for, and why one is not there."""
+    node = stack.enter_context(freshwire(cores=server_cores))
+    known, failed = {"freshwire": node}, {}
+    openers: dict[str, Callable[[], contextlib.AbstractContextManager[Server]]] = {
+        **{name: _opener(start, server_cores) for name, start in asgi.SERVERS.items()},
+        FILE: lambda: _caching_nginx(node.port, server_cores),
+        CACHE: lambda: contextlib.nullcontext(known[FILE]),
+        "varnish": lambda: varnish.varnish(node.port, cores=server_cores),
+    }
+    for name, opener in openers.items():
+        if name not in peers:
+            continue
+        if why := MISSING[name]():
+            failed[name] = why
+            continue
+        try:
+            known[name] = stack.enter_context(opener())
+        except (BenchmarkError, OSError, KeyError) as error:
+            failed[name] = f"failed: {error}"
+    return known, failed
+
+
+def _opener(start: Callable[..., Server], server_cores: list[int]) -> Callable[[], Server]:
+    return lambda: start(cores=server_cores)
 
 
 @contextlib.contextmanager
-def nginx(upstream_port: int, server_cores: list[int]) -> Iterator[Server]:
-    """nginx with one worker: a file of 200 B, and its cache of what the node answers."""
-    port = free_port()
+def _caching_nginx(upstream_port: int, server_cores: list[int]) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="freshwire-nginx-") as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        (directory / "file").write_bytes(CACHED_BODY)
-        (directory / "nginx.conf").write_text(_configuration(directory, port, upstream_port))
-        words = [NGINX or "nginx", "-p", name, "-c", f"{name}/nginx.conf", "-e", f"{name}/error.log"]
-        with Server("nginx", words, cores=server_cores) as server:
-            server.port = port
-            server.wait_for_port(port)
-            first_bytes(port, get("/proxied"), CACHED_BODY)
+        locations = nginx.caching(Path(name), upstream_port)
+        with nginx.serving(Path(name), locations, cores=server_cores) as server:
+            first_bytes(server.port, get("/proxied"), CACHED_BODY)
             yield server
-
-
-def _configuration(directory: Path, port: int, upstream_port: int) -> str:
-    user = "user root;" if os.getuid() == 0 else ""
-    return f"""
-{user} daemon off; worker_processes 1; pid {directory}/pid; error_log {directory}/error.log warn;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;
-    open_file_cache max=100; default_type text/plain; root {directory};
-    client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-    fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-    proxy_cache_path {directory}/cache keys_zone=all:1m;
-    server {{
-        listen 127.0.0.1:{port} backlog=1024;
-        location /file {{ }}
-        location /proxied {{
-            proxy_pass http://127.0.0.1:{upstream_port}/cached; proxy_cache all; proxy_cache_valid 200 1h;
-        }}
-    }}
-}}
-"""

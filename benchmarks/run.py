@@ -1,31 +1,42 @@
-"""`python -m benchmarks.run`: measure, print a table, write JSON."""
+"""`python -m benchmarks.run`: measure, print a table, write JSON and plots."""
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import connect, delay, fanout, memory, requests
-from benchmarks.figure import Figure, table
-from benchmarks.processes import ROOT, build
+from benchmarks import big, connect, delay, fanout, memory, requests, stall, start, storm
+from benchmarks import peers as peers_of
+from benchmarks.figure import Figure, Result, Series, absent, table
+from benchmarks.plots import write_plots
+from benchmarks.processes import BenchmarkError, build
+from benchmarks.report import Part, Report
 from benchmarks.sizes import FULL, QUICK, Sizes
 
-Benchmark = Callable[[Sizes, Callable[[str], None]], Iterator[Figure]]
+Progress = Callable[[str], None]
+Benchmark = Callable[[Sizes, Progress, list[str]], Iterator[Result]]
+
+
+def _pushing(names: list[str]) -> list[peers_of.Peer]:
+    return [peer for name, peer in peers_of.known().items() if name in names]
+
+
 BENCHMARKS: dict[str, Benchmark] = {
-    "memory": memory.figures,
-    "connect": connect.figures,
-    "fanout": fanout.figures,
-    "delay": delay.figures,
-    "requests": requests.figures,
+    "memory": lambda sizes, progress, names: memory.figures(sizes, progress, _pushing(names)),
+    "connect": lambda sizes, progress, names: connect.figures(sizes, progress),
+    "fanout": lambda sizes, progress, names: fanout.figures(sizes, progress, _pushing(names)),
+    "delay": lambda sizes, progress, names: delay.figures(sizes, progress),
+    "big": lambda sizes, progress, names: big.figures(sizes, progress),
+    "stall": lambda sizes, progress, names: stall.figures(sizes, progress),
+    "storm": lambda sizes, progress, names: storm.figures(sizes, progress),
+    "requests": lambda sizes, progress, names: requests.figures(sizes, progress, names),
+    "start": lambda sizes, progress, names: start.figures(sizes, progress),
 }
+PEERS = [*dict.fromkeys([*peers_of.known(), *requests.MISSING])]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,83 +46,95 @@ def main(arguments: list[str] | None = None) -> int:
         "--quick", action="store_true", help="see that everything runs; the figures mean nothing"
     )
     parser.add_argument("--only", default=",".join(BENCHMARKS), help="some of: %(default)s")
+    parser.add_argument("--peers", default=",".join(PEERS), help="some of: %(default)s; or none")
     parser.add_argument("--rounds", type=int, help="interleaved rounds of each comparison")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--json", type=Path, help="write the figures here too, and the plots beside it")
+    parser.add_argument(
+        "--merge",
+        action="store_true",
+        help="keep what the JSON file has of other benchmarks, if it is of this commit",
+    )
     asked = parser.parse_args(arguments)
-    names = asked.only.split(",")
-    if unknown := set(names) - set(BENCHMARKS):
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    names = _some_of(parser, "benchmark", asked.only, BENCHMARKS)
+    peers = [] if asked.peers == "none" else _some_of(parser, "peer", asked.peers, PEERS)
     sizes = QUICK if asked.quick else FULL
     if asked.rounds:
         sizes = sizes.of(rounds=asked.rounds)
-    progress = Progress()
-    progress("building the floor and the load client")
+    report = Report.begun(quick=asked.quick)
+    if asked.merge:
+        if asked.json is None:
+            parser.error("--merge needs --json")
+        report.adopt(asked.json)
+    bar = Bar(len(names))
+    bar("building the floor and the load client")
     build()
-    load = os.getloadavg()[0]
-    figures = []
+    busy = os.getloadavg()[0]
     for name in names:
-        for figure in BENCHMARKS[name](sizes, progress):
-            figures.append(figure)
-            progress.done(figure)
-    progress("")
-    print(table(figures))
-    if load > 0.5:
-        print(f"\nThe machine was busy when this began (load {load:.1f}): the figures are noisy.")
+        report.parts[name] = _measure(name, sizes, bar, peers)
+        bar.part_done()
+        if asked.json is not None:  # what is measured is kept, whatever happens later
+            report.write(asked.json)
+            write_plots(report, asked.json.parent)
+    bar("")
+    print(table([figure for name in names for figure in report.parts[name].figures]))
+    if busy > 0.5:
+        print(f"\nThe machine was busy when this began (load {busy:.1f}): the figures are noisy.")
     if asked.quick:
         print("\nThis was a quick run: the figures mean nothing.")
-    if asked.json is not None:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps(report(figures, sizes, load, quick=asked.quick), indent=2) + "\n")
     return 0
 
 
-class Progress:
-    """One line on standard error that says what is being measured, or a line each where that is a file."""
+def _some_of(
+    parser: argparse.ArgumentParser, kind: str, asked: str, known: dict[str, Benchmark] | list[str]
+) -> list[str]:
+    names = [name for name in asked.split(",") if name]
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"there is no {kind} {', '.join(unknown)}; there are {', '.join(known)}")
+    return names
 
-    def __init__(self) -> None:
+
+def _measure(name: str, sizes: Sizes, bar: Bar, peers: list[str]) -> Part:
+    part = Part.begun(sizes)
+    try:
+        for result in BENCHMARKS[name](sizes, bar, peers):
+            if isinstance(result, Series):
+                part.series.append(result)
+            else:
+                part.figures.append(result)
+                bar.done(result)
+    except BenchmarkError as error:
+        part.figures.append(absent(name, "freshwire", f"failed: {error}"))
+        bar.done(part.figures[-1])
+    part.ended()
+    return part
+
+
+class Bar:
+    """Standard error says what is being measured and how many benchmarks are done; in lines where it is a file."""
+
+    WIDTH = 20
+
+    def __init__(self, parts: int) -> None:
         self._start = time.monotonic()
         self._terminal = sys.stderr.isatty()
+        self._parts, self._done = parts, 0
 
     def __call__(self, text: str) -> None:
-        line = f"{time.monotonic() - self._start:5.0f} s  {text}" if text else ""
+        filled = self.WIDTH * self._done // self._parts
+        share = f"[{'#' * filled}{'.' * (self.WIDTH - filled)}]"
+        line = f"{time.monotonic() - self._start:5.0f} s  {share}  {text}" if text else ""
         if self._terminal:
             print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
         elif text:
             print(line, file=sys.stderr, flush=True)
 
+    def part_done(self) -> None:
+        self._done += 1
+
     def done(self, figure: Figure) -> None:
         """Show a figure as soon as it is there."""
         self("")
         print(table([figure]).splitlines()[1], file=sys.stderr, flush=True)
-
-
-def report(figures: list[Figure], sizes: Sizes, load: float, *, quick: bool) -> dict[str, object]:
-    """What goes into the file."""
-    return {
-        "made_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "quick": quick,
-        "machine": {
-            "processor": processor(),
-            "cores": len(os.sched_getaffinity(0)),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-            "load_at_start": load,
-        },
-        "sizes": sizes.as_json(),
-        "figures": [figure.as_json() for figure in figures],
-    }
-
-
-def commit() -> str:
-    words = ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":

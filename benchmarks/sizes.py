@@ -9,17 +9,25 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Sizes:
     idle: int = 15_000
-    """Idle connections for the memory of one."""
+    """Idle connections for the memory of one, and resources watched by one each."""
     warm_up: int = 500
     """Connections that came and went before."""
+    topics: int = 100_000
+    """Resources kept, and tags that changed."""
     arrivals: int = 2_500
     """Connections that come in a round."""
+    storm: int = 15_000
+    """Watchers that are cut off at once."""
     watchers: int = 5_000
     """Watchers for the CPU of a delivered message."""
+    stalled: int = 200
+    """Watchers that stop reading."""
     delay_watchers: int = 10_000
     """Watchers for the delay to the last of them."""
-    rounds: int = 7
+    rounds: int = 5
     """Rounds, each of which measures every side once."""
+    peer_rounds: int = 2
+    """The same where a peer is measured that no budget is about."""
     seconds: float = 4.0
     """Length of one measurement in a round."""
     settle_s: float = 1.0
@@ -27,7 +35,7 @@ class Sizes:
 
     def of(self, *, rounds: int) -> Sizes:
         """The same with another number of rounds."""
-        return dataclasses.replace(self, rounds=rounds)
+        return dataclasses.replace(self, rounds=rounds, peer_rounds=min(rounds, self.peer_rounds))
 
     def as_json(self) -> dict[str, object]:
         return dataclasses.asdict(self)
@@ -35,5 +43,16 @@ class Sizes:
 
 FULL = Sizes()
 QUICK = Sizes(
-    idle=300, warm_up=50, arrivals=300, watchers=300, delay_watchers=300, rounds=1, seconds=0.5, settle_s=0.2
+    idle=300,
+    warm_up=50,
+    topics=1_000,
+    arrivals=300,
+    storm=300,
+    watchers=300,
+    stalled=30,
+    delay_watchers=300,
+    rounds=1,
+    peer_rounds=1,
+    seconds=0.5,
+    settle_s=0.2,
 )

@@ -42,12 +42,10 @@ pub struct Application {
     on_error: Py<PyAny>,
     event_loop: Py<PyAny>,
     create_future: Py<PyAny>,
-    /// Makes a task of a coroutine and `context=`.
+    /// Makes a task of a coroutine.
     make_task: Py<PyAny>,
     /// Tasks run their first step as they are made (Python 3.12).
     eager: bool,
-    /// The context of `start`; each request gets a copy.
-    context: Py<PyAny>,
     /// Exchanges that the engine may have something for.
     exchanges: Mutex<HashMap<ExchangeId, Py<Exchange>>>,
     drain_timeout: Duration,
@@ -80,6 +78,9 @@ impl Application {
                 kwargs.set_item("loop", event_loop)?;
                 if eager {
                     kwargs.set_item("eager_start", true)?;
+                } else {
+                    // Before 3.12 a name of its own is printed for every task, which costs more than making it.
+                    kwargs.set_item("name", "request")?;
                 }
                 let task = py.import("asyncio")?.getattr("Task")?;
                 (py.import("functools")?.getattr("partial")?.call((task,), Some(&kwargs))?, eager)
@@ -92,7 +93,6 @@ impl Application {
             create_future: event_loop.getattr("create_future")?.unbind(),
             make_task: make_task.unbind(),
             eager,
-            context: py.import("contextvars")?.getattr("copy_context")?.call0()?.unbind(),
             exchanges: Mutex::default(),
             drain_timeout: parts.drain_timeout,
             end: Mutex::default(),
@@ -137,9 +137,8 @@ impl Application {
             // It may be called, or told something, before it suspends for the first time.
             Exchange::register(&exchange);
         }
-        let kwargs = PyDict::new(py);
-        kwargs.set_item(intern!(py, "context"), self.context.bind(py).call_method0(intern!(py, "copy"))?)?;
-        match self.make_task.bind(py).call((&exchange,), Some(&kwargs)) {
+        // It gets a copy of the context that is current now: the one in which `drain` was given to the loop.
+        match self.make_task.bind(py).call1((&exchange,)) {
             Ok(task) => {
                 exchange.get().set_task(task.unbind());
                 Ok(())

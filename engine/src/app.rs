@@ -5,6 +5,7 @@
 //! file knows which.
 use crate::http::fields::Fields;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -75,15 +76,15 @@ pub struct Request {
     /// HTTP or WebSocket.
     pub kind: Kind,
     /// Method, as sent.
-    pub method: Box<str>,
+    pub method: Cow<'static, str>,
     /// `http`, `https`, `ws` or `wss`.
     pub scheme: &'static str,
     /// Path and query in origin form, percent-encoded, normalised (see `http::path`); begins with `/` (or is `*`).
-    pub target: Box<str>,
+    pub target: Arc<str>,
     /// Minor version of HTTP/1.
     pub minor: u8,
     /// Field lines, names in lower case.
-    pub fields: Fields,
+    pub fields: Arc<Fields>,
     /// The peer, or who a trusted proxy says it is. `None`: the node itself reads this for its watchers.
     pub client: Option<Address>,
     /// The local end.
@@ -164,7 +165,7 @@ pub enum Answer {
     Trailers(Fields),
     /// The application failed: 500 if no head has gone out, else the body is cut short so that the client can see it.
     Failed,
-    /// The application asks for more of the request's body; on a WebSocket, it has taken a message.
+    /// The application asks for more of the request's body; on a WebSocket, it has taken a message or the end.
     Want,
     /// Take the WebSocket, with this subprotocol and these additional fields. (A denial is a `Start`.)
     Accept {

@@ -5,12 +5,12 @@ has changed (`fresh.changed`, handed to it below). Start it: `freshwire serve ex
 """
 
 import asyncio
+import pathlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request
 from fastapi.staticfiles import StaticFiles
 from freshwire import Fresh
 from pydantic import BaseModel
@@ -26,8 +26,20 @@ from .representations import Flight as Telling
 from .settings import Day, Settings, Speed
 
 ORIGINS = ("EWR", "JFK", "LGA")
+MAX_ID = 2**63 - 1
+"""The database's."""
 
 fresh = Fresh()
+
+
+class Refused(BaseModel):
+    """Why not."""
+
+    detail: str
+
+
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Refused}}
+NOT_READABLE: dict[int | str, dict[str, Any]] = {400: {"model": Refused}}
 
 
 @asynccontextmanager
@@ -56,18 +68,21 @@ def session(request: Request) -> Iterator[Session]:
 Database = Annotated[Session, Depends(session)]
 
 
-@app.get("/airports/{code}/departures")
+@app.get("/airports/{code}/departures", responses=NOT_FOUND)
 @fresh.tags("airport:{code}", DAY_TAG)
-def departures(code: str, database: Database) -> Board:
+def departures(code: Annotated[str, Path(examples=["JFK"])], database: Database) -> Board:
     """The board of one of New York's airports: what just left, then the next twenty."""
     if code not in ORIGINS:
         raise HTTPException(404, f"there are departures from {', '.join(ORIGINS)}, not from {code}")
     return boards.board(database, code)
 
 
-@app.get("/flights/{id}")
+@app.get("/flights/{id}", responses=NOT_FOUND)
 @fresh.tags("flight:{id}", DAY_TAG)
-def flight(id: int, database: Database) -> Telling:  # noqa: A002 (the word of the route)
+def flight(
+    id: Annotated[int, Path(ge=1, le=MAX_ID)],  # noqa: A002 (the word of the route)
+    database: Database,
+) -> Telling:
     """One flight: as far as the replay has told it, or as it ended if it was on another day."""
     found = database.get(Flight, id)
     if found is None:
@@ -82,13 +97,13 @@ def flight(id: int, database: Database) -> Telling:  # noqa: A002 (the word of t
     )
 
 
-@app.get("/flights")
+@app.get("/flights", responses=NOT_FOUND)
 def search(
-    airline: str,
+    airline: Annotated[str, Query(examples=["UA"])],
     database: Database,
     day: Annotated[Day | None, Query(description="the replayed day if not given")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
 ) -> Found:
     """An airline's flights from all three airports on a day, by planned departure."""
     carrier = database.get(Airline, airline)
@@ -121,7 +136,7 @@ def replayed(request: Request) -> Choice:
     return Choice(day=chosen.day, speed=chosen.speed)
 
 
-@app.post("/replay")
+@app.post("/replay", responses=NOT_READABLE)
 async def replay(choice: Choice, request: Request) -> Choice:
     """Replay another day, or at another speed, from the round's beginning."""
     running: Replay = request.app.state.replay
@@ -129,4 +144,4 @@ async def replay(choice: Choice, request: Request) -> Choice:
     return choice
 
 
-app.mount("/", StaticFiles(directory=Path(__file__).parent / "static", html=True))
+app.mount("/", StaticFiles(directory=pathlib.Path(__file__).parent / "static", html=True))

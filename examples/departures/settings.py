@@ -7,7 +7,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -18,7 +18,14 @@ def of_2013(day: date) -> date:
     return day
 
 
-Day = Annotated[date, AfterValidator(of_2013)]
+DAYS = (
+    r"^2013-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8]))$"
+)
+Day = Annotated[
+    date,
+    AfterValidator(of_2013),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": DAYS, "examples": ["2013-03-08"]}),
+]
 Speed = Annotated[float, Field(gt=0, le=3600, description="seconds of 2013 that pass in one second")]
 
 

@@ -96,8 +96,8 @@ impl Run<'_> {
 
     fn measure(&mut self, seconds: f64) -> Value {
         let connect_s = self.begun.elapsed().as_secs_f64();
-        let connected = self.crowd.standing.there;
-        if connected > 0 {
+        let connected = self.crowd.standing.there + self.crowd.standing.gone;
+        if self.crowd.standing.there > 0 {
             let settled = Instant::now() + Duration::from_secs_f64(self.options.settle_s);
             self.until(Some(settled), "settling", |_| false);
         }
@@ -105,10 +105,8 @@ impl Run<'_> {
         let greetings = std::mem::take(&mut self.crowd.counts).messages;
         let stretch = Stretch::begin(self.options);
         self.crowd.start(Some(seconds));
-        if connected > 0 {
-            let end = stretch.since + Duration::from_secs_f64(seconds);
-            self.until(Some(end), "measuring", |crowd| crowd.standing.there == 0);
-        }
+        let end = stretch.since + Duration::from_secs_f64(seconds);
+        self.until(Some(end), "measuring", |crowd| crowd.standing.there == 0);
         let measured = stretch.since.elapsed().as_secs_f64();
         let client = stretch.client();
         self.crowd.rest();

@@ -191,7 +191,7 @@ class Arguments:
     def render(
         self, templates: Sequence[Template], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> list[str]:
-        """The tags of one call. Raises TagError naming template, parameter and route."""
+        """The tags of one call, not `checked` yet. Raises TagError naming template, parameter and route."""
         tags = []
         for template in templates:
             try:
@@ -199,7 +199,7 @@ class Arguments:
             except TagError as error:
                 route = _route((*args, *kwargs.values())) or f"{self.handler}()"
                 raise TagError(f"tag template {template.text!r} on {route}: {error}") from error.__cause__
-        return checked(tags)
+        return tags
 
     def _value(self, name: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
         """What a parameter is in this call: an argument, or what the request's path says. Raises TagError."""
@@ -248,7 +248,8 @@ def _route(arguments: tuple[object, ...]) -> str | None:
 
 
 def tagged(handler: Handler, templates: Sequence[Template], add: Callable[[Sequence[str]], None]) -> Handler:
-    """Wrap a handler so that each response it returns carries the tags; one that raises has none.
+    """Wrap a handler so that each response it returns carries the tags; one that raises has none, and may do so
+    because a parameter, which a client chose, has characters that no tag can have.
 
     handler: a function or method, async or not; its signature stays what it was, for FastAPI's injection.
     add: called in the handler's own context with the tags of the call.
@@ -265,7 +266,7 @@ def tagged(handler: Handler, templates: Sequence[Template], add: Callable[[Seque
 
     async def answered(answer: Awaitable[object], tags: list[str]) -> object:
         response = await answer
-        add(tags)
+        add(checked(tags))
         return response
 
     @functools.wraps(handler)
@@ -279,7 +280,7 @@ def tagged(handler: Handler, templates: Sequence[Template], add: Callable[[Seque
         answer = handler(*args, **kwargs)
         if inspect.isawaitable(answer):
             return answered(answer, tags)
-        add(tags)
+        add(checked(tags))
         return answer
 
     is_async = any(map(inspect.iscoroutinefunction, (handler, getattr(handler, "__call__", None))))  # noqa: B004

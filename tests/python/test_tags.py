@@ -159,6 +159,25 @@ async def test_a_handler_that_raises_leaves_no_tags(exchange: Exchange) -> None:
     assert exchange.tags == []
 
 
+async def test_a_handler_may_refuse_a_parameter_that_no_tag_can_be_made_of(exchange: Exchange) -> None:
+    known = {"JFK", "E\x07R"}
+
+    def plain(code: str) -> str:
+        if code not in known:
+            raise KeyError(code)
+        return code
+
+    async def coroutine(code: str) -> str:
+        return plain(code)
+
+    for handler in (fresh.tags("airport:{code}")(plain), fresh.tags("airport:{code}")(coroutine)):
+        for code, error in (("\x00", KeyError), ("E\x07R", TagError)):
+            with pytest.raises(error, match=r"x00|control characters"):
+                answer: Any = handler(code)
+                await answer
+    assert exchange.tags == []
+
+
 async def test_an_awaitable_from_a_plain_callable_is_awaited_before_the_tags(exchange: Exchange) -> None:
     class Endpoint:
         async def __call__(self, id: int) -> int:

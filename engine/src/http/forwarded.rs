@@ -51,6 +51,29 @@ pub struct Forwarded {
     pub scheme: Option<&'static str>,
 }
 
+/// Whether a field says where a request came from, or that it is another one than it seems: a proxy's to say. Frameworks
+/// act on these without a `Vary`, so what they do to an answer would be shared with everybody (security row 24).
+pub fn is_proxys_word(name: &[u8], reads: bool) -> bool {
+    match name {
+        [b'x', b'-', rest @ ..] => {
+            rest.starts_with(b"forwarded")
+                || rest.starts_with(b"original-")
+                || rest.starts_with(b"rewrite-")
+                || matches!(
+                    rest,
+                    b"client-ip" | b"cluster-client-ip" | b"host" | b"http-host-override" | b"real-ip"
+                )
+                || matches!(rest, b"script-name" | b"url-scheme")
+                // Of a write, its client may say so: nobody else gets the answer.
+                || (reads && matches!(rest, b"http-method" | b"http-method-override" | b"method-override"))
+        }
+        b"forwarded" | b"front-end-https" | b"client-ip" | b"true-client-ip" | b"cf-connecting-ip" => true,
+        // CGI would make it HTTP_PROXY.
+        b"fastly-client-ip" | b"proxy" => true,
+        _ => false,
+    }
+}
+
 /// The proxies whose word counts.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {

@@ -18,12 +18,15 @@ pub fn split(host: &str) -> Option<(&str, Option<u16>)> {
         None => {
             let end = host.find(':').unwrap_or(host.len());
             let name = &host.as_bytes()[..end];
-            let fits = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
-            if !matches!(end, 1..=255)
-                || name[0] == b'.'
-                || host[..end].contains("..")
-                || !name.iter().all(fits)
-            {
+            // Where a label may not begin: an empty one comes before a dot.
+            let mut at_label = true;
+            let fits = |b: &u8| {
+                let fits =
+                    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~') || *b == b'.' && !at_label;
+                at_label = *b == b'.';
+                fits
+            };
+            if !matches!(end, 1..=255) || !name.iter().all(fits) {
                 return None;
             }
             end

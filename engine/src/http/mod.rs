@@ -5,6 +5,7 @@ pub mod fields;
 pub mod forwarded;
 pub mod head;
 pub mod host;
+pub mod json;
 pub mod lists;
 pub mod origin;
 pub mod path;

@@ -9,7 +9,6 @@ use super::key::{Audience, ResourceKey, VariantKey};
 use super::representation::Representation;
 use super::store::Shard;
 use crate::http::fields::Fields;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -27,8 +26,6 @@ struct Guarded {
 #[derive(Debug)]
 pub struct Cache {
     shards: [RwLock<Guarded>; SHARDS],
-    /// Chooses the shard of a resource.
-    hasher: RandomState,
     max_bytes: usize,
     /// Held by all shards.
     bytes: AtomicUsize,
@@ -39,13 +36,7 @@ pub struct Cache {
 impl Cache {
     /// An empty cache that holds so many bytes.
     pub fn new(max_bytes: usize) -> Self {
-        Self {
-            shards: Default::default(),
-            hasher: RandomState::new(),
-            max_bytes,
-            bytes: AtomicUsize::new(0),
-            hand: AtomicUsize::new(0),
-        }
+        Self { shards: Default::default(), max_bytes, bytes: AtomicUsize::new(0), hand: AtomicUsize::new(0) }
     }
 
     /// The newest representation of the resource that this request may be given: a public one, an anonymous one only if it
@@ -56,12 +47,12 @@ impl Cache {
         request: &Fields,
         has_credentials: bool,
     ) -> Option<Arc<Representation>> {
-        self.read(self.hash(resource)).kept.lookup(resource, request, has_credentials)
+        self.read(resource.hash64()).kept.lookup(resource, request, has_credentials)
     }
 
     /// The `Vary` that the resource was last kept with: what a request for it will probably be selected by.
     pub fn vary(&self, resource: &ResourceKey) -> Option<Arc<[Box<str>]>> {
-        self.read(self.hash(resource)).kept.vary(resource)
+        self.read(resource.hash64()).kept.vary(resource)
     }
 
     /// Keep a representation for later requests; `vary` is what `key.selectors` were taken by. One that is older than what
@@ -70,7 +61,7 @@ impl Cache {
         if !rep.reusable || rep.weight() + key.weight() > self.max_bytes {
             return;
         }
-        let hash = self.hash(&key.resource);
+        let hash = key.resource.hash64();
         {
             let mut shard = self.write(hash);
             if !matches!(key.audience, Audience::Private(_)) {
@@ -85,7 +76,7 @@ impl Cache {
 
     /// Give up a variant; whether there was one.
     pub fn remove(&self, key: &VariantKey) -> bool {
-        let mut shard = self.write(self.hash(&key.resource));
+        let mut shard = self.write(key.resource.hash64());
         let freed = shard.kept.remove(key);
         self.bytes.fetch_sub(freed.unwrap_or(0), Ordering::Relaxed);
         freed.is_some()
@@ -102,13 +93,15 @@ impl Cache {
 
     /// The resource answered with what cannot be shared: misses of it need not wait for each other.
     pub fn mark_uncacheable(&self, resource: &ResourceKey) {
-        let hash = self.hash(resource);
-        self.write(hash).uncacheable.insert(hash);
+        let hash = resource.hash64();
+        if !self.is_uncacheable(resource) {
+            self.write(hash).uncacheable.insert(hash);
+        }
     }
 
     /// Whether the resource was so marked, and nothing shared of it kept since.
     pub fn is_uncacheable(&self, resource: &ResourceKey) -> bool {
-        let hash = self.hash(resource);
+        let hash = resource.hash64();
         self.read(hash).uncacheable.contains(hash)
     }
 
@@ -131,10 +124,6 @@ impl Cache {
                 None => in_vain += 1,
             }
         }
-    }
-
-    fn hash(&self, resource: &ResourceKey) -> u64 {
-        self.hasher.hash_one(resource)
     }
 
     // A panic under a lock cannot leave a shard half changed in a way that shows bytes to the wrong audience: every find

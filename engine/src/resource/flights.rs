@@ -1,5 +1,7 @@
 //! Single flight: of those who miss the same thing at the same time, one asks the application and the others wait.
+use super::key::Selectors;
 use hashbrown::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 /// Who waits: a shard and the packed key of a connection there.
@@ -8,10 +10,16 @@ pub type Waiter = (u8, u64);
 /// Reads under way, by what they read.
 #[derive(Default)]
 pub struct Flights {
-    by_key: Mutex<HashMap<Box<str>, Vec<Waiter>>>,
+    by_key: Mutex<HashMap<Box<str>, Vec<Waiter>, RandomState>>,
+    hasher: RandomState,
 }
 
 impl Flights {
+    /// A short name for what a request selects. If two are the same by accident, one waits for the other in vain.
+    pub fn name(&self, selectors: &Selectors) -> u64 {
+        self.hasher.hash_one(selectors)
+    }
+
     /// Take the lead (true), or wait for whoever has it.
     pub fn board(&self, key: &str, waiter: Waiter) -> bool {
         let mut flights = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);

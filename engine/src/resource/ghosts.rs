@@ -6,9 +6,11 @@ use super::key::{ResourceKey, VariantKey};
 use super::representation::Representation;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
+use std::hash::RandomState;
 
-/// Remembered at most.
+/// Remembered at most, and what their names may take, bytes: they have what clients sent in them.
 const MAX_GHOSTS: usize = 16 * 1024;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 struct Ghost {
     etag: Box<str>,
@@ -20,11 +22,13 @@ struct Ghost {
 /// Variants that were watched.
 #[derive(Default)]
 pub(super) struct Ghosts {
-    by_key: HashMap<VariantKey, Ghost>,
+    by_key: HashMap<VariantKey, Ghost, RandomState>,
     /// How many of them a resource has.
-    by_resource: HashMap<ResourceKey, usize>,
+    by_resource: HashMap<ResourceKey, usize, RandomState>,
     /// Oldest first; also such as have gone since.
     order: VecDeque<(VariantKey, u64)>,
+    /// Bytes of the names in it.
+    bytes: usize,
     serial: u64,
 }
 
@@ -40,10 +44,12 @@ impl Ghosts {
         self.serial += 1;
         let ghost = Ghost { etag: last.etag.clone(), since: last.since, serial: self.serial };
         *self.by_resource.entry(key.resource.clone()).or_default() += 1;
+        self.bytes += key.weight();
         self.order.push_back((key.clone(), self.serial));
         self.by_key.insert(key, ghost);
-        while self.order.len() > MAX_GHOSTS {
+        while self.order.len() > MAX_GHOSTS || self.bytes > MAX_BYTES {
             let Some((oldest, serial)) = self.order.pop_front() else { break };
+            self.bytes -= oldest.weight();
             if self.by_key.get(&oldest).is_some_and(|ghost| ghost.serial == serial) {
                 self.forget(&oldest);
             }

@@ -5,12 +5,39 @@
 //! Called by whoever answers a GET, opens a watch or makes a re-read.
 use crate::http::fields::Fields;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 /// A resource: `scheme://authority/path?query`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ResourceKey(Arc<str>);
+#[derive(Clone, Debug)]
+pub struct ResourceKey {
+    uri: Arc<str>,
+    /// Of the URI, under a seed of this process: every table that knows resources is asked with it.
+    hash: u64,
+}
+
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+impl PartialEq for ResourceKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.uri == other.uri
+    }
+}
+
+impl Eq for ResourceKey {}
+
+impl Hash for ResourceKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl From<String> for ResourceKey {
+    fn from(uri: String) -> Self {
+        Self { hash: SEED.hash_one(&*uri), uri: uri.into() }
+    }
+}
 
 impl ResourceKey {
     /// Put together from a request's parts. A WebSocket's scheme becomes its HTTP one, the authority is lower-cased and
@@ -30,38 +57,43 @@ impl ResourceKey {
         uri.push_str(authority);
         uri[scheme.len()..].make_ascii_lowercase();
         uri.push_str(path_and_query);
-        Self(uri.into())
+        uri.into()
+    }
+
+    /// A hash of it, seeded: nobody outside can choose resources that collide.
+    pub fn hash64(&self) -> u64 {
+        self.hash
     }
 
     /// The whole URI.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.uri
     }
 
     /// `scheme://authority`.
     pub fn origin(&self) -> &str {
-        &self.0[..self.origin_bytes()]
+        &self.uri[..self.origin_bytes()]
     }
 
     /// The path and the query, from the first `/` on.
     pub fn path_and_query(&self) -> &str {
-        &self.0[self.origin_bytes()..]
+        &self.uri[self.origin_bytes()..]
     }
 
     /// Another resource of the same origin.
     pub(super) fn sibling(&self, path_and_query: &str) -> Self {
-        Self(format!("{}{path_and_query}", self.origin()).into())
+        format!("{}{path_and_query}", self.origin()).into()
     }
 
     fn origin_bytes(&self) -> usize {
-        let authority = self.0.find("://").map_or(0, |at| at + 3);
-        self.0[authority..].find(['/', '?']).map_or(self.0.len(), |at| authority + at)
+        let authority = self.uri.find("://").map_or(0, |at| at + 3);
+        self.uri[authority..].find(['/', '?']).map_or(self.uri.len(), |at| authority + at)
     }
 }
 
 impl fmt::Display for ResourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.uri)
     }
 }
 
@@ -224,12 +256,16 @@ impl VariantKey {
     /// Bytes that the name takes, about.
     pub(super) fn weight(&self) -> usize {
         let private = if let Audience::Private(credentials) = &self.audience { credentials.len() } else { 0 };
-        self.resource.0.len() + private + self.selectors.0.as_ref().map_or(0, |s| s.len()) + size_of::<Self>()
+        self.resource.uri.len()
+            + private
+            + self.selectors.0.as_ref().map_or(0, |s| s.len())
+            + size_of::<Self>()
     }
 }
 
-/// The fields of a re-read: `host`, those that `vary` names, for a private variant its credentials, and `accept` unless
-/// `vary` names that. Nothing else of any client's reaches the application (security row 24).
+/// The fields of a re-read: `host`, those that `vary` names, for a private variant its credentials, `accept` unless
+/// `vary` names that, and `accept-encoding: identity`, because a compressed body cannot be an event. Nothing else of any
+/// client's reaches the application (security row 24).
 pub fn canonical_fields(request: &Fields, vary: &[Box<str>], private: bool, accept: Option<&str>) -> Fields {
     let named = |name: &[u8]| vary.iter().any(|v| v.as_bytes() == name);
     let credential = |name: &[u8]| matches!(name, b"authorization" | b"cookie");
@@ -239,6 +275,7 @@ pub fn canonical_fields(request: &Fields, vary: &[Box<str>], private: bool, acce
             *name == b"host" || (private && credential(name)) || (named(name) && !never_repeated(name))
         })
         .collect();
+    fields.push("accept-encoding", "identity");
     if let Some(accept) = accept.filter(|_| !named(b"accept")) {
         fields.push("accept", accept);
     }
@@ -251,7 +288,8 @@ fn never_repeated(name: &[u8]) -> bool {
         || name.starts_with(b"proxy-")
         || matches!(
             name,
-            b"connection"
+            b"accept-encoding"
+                | b"connection"
                 | b"content-length"
                 | b"expect"
                 | b"keep-alive"
@@ -381,10 +419,13 @@ mod tests {
             fields.iter().map(|(n, _)| String::from_utf8(n.to_vec()).unwrap()).collect::<Vec<_>>().join(" ")
         };
         let vary: &[Box<str>] = &["accept-language".into(), "range".into()];
-        assert_eq!(names(canonical_fields(&request, vary, false, None)), "host accept-language");
+        assert_eq!(
+            names(canonical_fields(&request, vary, false, None)),
+            "host accept-language accept-encoding"
+        );
         assert_eq!(
             names(canonical_fields(&request, &[], true, Some("*/*"))),
-            "host cookie authorization accept"
+            "host cookie authorization accept-encoding accept"
         );
         let accept = canonical_fields(&request, &["accept".into()], false, Some("*/*"));
         assert_eq!(accept.all("accept").collect::<Vec<_>>(), [b"a/b"]);

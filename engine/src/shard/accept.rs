@@ -65,7 +65,7 @@ impl Shard {
             None
         };
         if let Some(refusal) = refusal {
-            let retry_after = (1 + self.jitter(5)).to_string();
+            let retry_after = self.retry_after();
             let mut out = vec![];
             self.refuse(&mut out, &refusal, &[("retry-after", &retry_after)]);
             let _ = sys::send(fd, &out);

@@ -7,6 +7,7 @@ use super::exchange::Gathering;
 use super::work::Work;
 use crate::app::ResponseHead;
 use crate::http::fields::Fields;
+use crate::http::json;
 use crate::http::lists::list;
 use crate::http::refusal::Refusal;
 use crate::http::response::{BodyFraming, CONTINUE, write_head};
@@ -148,6 +149,9 @@ impl Shard {
 
     fn change(&self, body: &[u8]) -> Result<u64, Refusal> {
         let bad = |detail: String| Refusal::new(422, "bad_change", detail);
+        if json::too_deep(body) {
+            return Err(bad(format!("JSON may nest {} deep", json::MAX_DEPTH)));
+        }
         let changes: Changes = serde_json::from_slice(body)
             .map_err(|error| bad(format!("a change is {{\"tags\": [\"…\"]}}: {error}")))?;
         let resources = &self.shared.resources;

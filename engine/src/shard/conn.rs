@@ -74,6 +74,8 @@ pub enum After {
 /// Bytes that the kernel has not taken yet.
 pub struct Unsent {
     bytes: Bytes,
+    /// What comes behind them.
+    body: Option<bytes::Bytes>,
     /// How fast the peer takes them, since somebody looked.
     pace: Option<Pace>,
 }
@@ -81,18 +83,21 @@ pub struct Unsent {
 enum Bytes {
     /// The rest of what is shared with other connections.
     Shared(Arc<[u8]>, usize),
+    /// The rest of a representation that is kept.
+    Kept(bytes::Bytes),
     /// Bytes of this connection alone.
     Own(Vec<u8>, usize),
 }
 
 impl Unsent {
     fn new(bytes: Bytes) -> Option<Box<Self>> {
-        Some(Box::new(Self { bytes, pace: None }))
+        Some(Box::new(Self { bytes, body: None, pace: None }))
     }
 
     fn rest(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Shared(bytes, at) => &bytes[*at..],
+            Bytes::Kept(bytes) => bytes,
             Bytes::Own(bytes, at) => &bytes[*at..],
         }
     }
@@ -101,9 +106,11 @@ impl Unsent {
     fn took(&mut self, n: usize) {
         match &mut self.bytes {
             Bytes::Shared(_, at) => *at += n,
+            Bytes::Kept(bytes) => bytes::Buf::advance(bytes, n),
             Bytes::Own(bytes, at) => {
                 *at += n;
-                if *at > 64 * 1024 {
+                // Not sooner, so that no byte is moved more often than twice.
+                if *at > 64 * 1024 && *at > bytes.len() / 2 {
                     bytes.drain(..std::mem::take(at));
                 }
             }
@@ -242,9 +249,10 @@ impl Conn {
     pub fn write(&mut self, bytes: &[u8]) -> Wrote {
         if self.blocked {
             match self.unsent.as_deref_mut() {
-                Some(Unsent { bytes: Bytes::Own(own, _), .. }) => own.extend_from_slice(bytes),
+                Some(Unsent { bytes: Bytes::Own(own, _), body: None, .. }) => own.extend_from_slice(bytes),
                 Some(shared) => {
                     let mut own = shared.rest().to_vec();
+                    own.extend_from_slice(&shared.body.take().unwrap_or_default());
                     own.extend_from_slice(bytes);
                     shared.bytes = Bytes::Own(own, 0);
                 }
@@ -263,20 +271,47 @@ impl Conn {
         }
     }
 
+    /// Write a head and a representation that is kept, without copying what of it does not go out at once: a client
+    /// that does not read it costs nothing. Not while blocked.
+    pub fn write_kept(&mut self, head: &[u8], body: &bytes::Bytes) -> Wrote {
+        debug_assert!(!self.blocked);
+        let n = match sys::send_two(self.fd, head, body) {
+            Ok(n) => n.unwrap_or(0),
+            Err(_) => return Wrote::Dead,
+        };
+        if n == head.len() + body.len() {
+            return Wrote::All;
+        }
+        self.blocked = true;
+        self.unsent = match n.checked_sub(head.len()) {
+            Some(of_body) => Unsent::new(Bytes::Kept(body.slice(of_body..))),
+            None => Unsent::new(Bytes::Own(head[n..].to_vec(), 0)),
+        };
+        if n < head.len()
+            && let Some(unsent) = self.unsent.as_deref_mut()
+        {
+            unsent.body = Some(body.clone());
+        }
+        Wrote::Some
+    }
+
     /// The kernel takes bytes again: give it what is unsent. How many it took, and whether that was all of it.
     pub fn flush(&mut self) -> std::io::Result<(usize, bool)> {
-        let Some(unsent) = self.unsent.as_deref_mut() else {
-            self.blocked = false;
-            return Ok((0, true));
-        };
-        let n = sys::send(self.fd, unsent.rest())?.unwrap_or(0);
-        unsent.took(n);
-        let done = unsent.rest().is_empty();
-        if done {
-            self.unsent = None;
-            self.blocked = false;
+        let mut taken = 0;
+        while let Some(unsent) = self.unsent.as_deref_mut() {
+            let n = sys::send(self.fd, unsent.rest())?.unwrap_or(0);
+            unsent.took(n);
+            taken += n;
+            if !unsent.rest().is_empty() {
+                return Ok((taken, false));
+            }
+            match unsent.body.take() {
+                Some(body) => unsent.bytes = Bytes::Kept(body),
+                None => self.unsent = None,
+            }
         }
-        Ok((n, done))
+        self.blocked = false;
+        Ok((taken, true))
     }
 
     /// Whether the peer takes what is unsent more slowly than it may (security row 10). To be asked now and then.

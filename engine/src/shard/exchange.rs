@@ -99,7 +99,9 @@ impl Shard {
         work.position = position;
         let fields = if for_others {
             // What others may get too must not depend on what this client has already.
-            work.fields.without(|name| name.starts_with(b"if-") || matches!(name, b"range" | b"prefer"))
+            let plain =
+                work.fields.without(|name| name.starts_with(b"if-") || matches!(name, b"range" | b"prefer"));
+            Arc::new(plain)
         } else {
             work.fields.clone()
         };
@@ -306,7 +308,9 @@ impl Shard {
         let to_head = conn.work.as_ref().is_some_and(|work| &*work.method == "HEAD");
         self.shared.metrics.refused(refusal.reason);
         let mut out = self.buffer(key);
-        refusal.write(&mut out, self.date.at(self.unix_s), keep_alive, &[]);
+        let retry_after = (refusal.status == 503).then(|| self.retry_after());
+        let extra = retry_after.as_deref().map(|seconds| ("retry-after", seconds));
+        refusal.write(&mut out, self.date.at(self.unix_s), keep_alive, extra.as_slice());
         if to_head {
             // Its body would be read as the next response.
             out.truncate(out.len() - refusal.body_bytes());

@@ -10,12 +10,11 @@ use crate::http::response::{BodyFraming, write_head, write_head_end, write_head_
 use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::conditional::{self, Outcome};
-use crate::resource::key::{Audience, Selectors, VariantKey, canonical_fields};
-use crate::resource::policy::Sharing;
+use crate::resource::key::{Audience, Selectors, VariantKey, Vary, canonical_fields};
+use crate::resource::policy::{Sharing, is_representation};
 use crate::resource::representation::{Made, Representation};
 use crate::resource::token::expires_unix_s;
 use crate::resource::watch::{Opened, Reader, Source};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -37,7 +36,7 @@ impl Shard {
         {
             shared.metrics.hits.fetch_add(1, Relaxed);
             // What is no representation opens no watch: it is the answer, as it would be from the application.
-            let refused = !(200..300).contains(&kept.status);
+            let refused = !is_representation(kept.status);
             if once || refused {
                 let collapsed = work.waits_since.is_some() && !resources.is_fresh(kept, self.now_ms);
                 let status =
@@ -48,7 +47,11 @@ impl Shard {
                 }
                 return self.serve(key, kept, status);
             }
-            let vary = resources.cache.vary(&resource).unwrap_or_default();
+            // The copy's own, whatever others of the resource have said since.
+            let vary = match Vary::of(&kept.fields) {
+                Vary::Names(names) => names,
+                Vary::Any => vec![],
+            };
             let audience = if is_explicitly_shared(kept) { Audience::Public } else { Audience::Anonymous };
             return self.watch(key, kept.copy(), &vary, audience);
         }
@@ -69,9 +72,8 @@ impl Shard {
         }
         let vary =
             resources.cache.vary(&resource).or_else(|| resources.watches.vary(&resource)).unwrap_or_default();
-        let mut hasher = DefaultHasher::new();
-        Selectors::of(&work.fields, &vary).hash(&mut hasher);
-        let flight = format!("{resource} {once} {:x}", hasher.finish());
+        let selected = resources.flights.name(&Selectors::of(&work.fields, &vary));
+        let flight = format!("{resource} {once} {selected:x}");
         if resources.flights.board(&flight, (self.id, key.pack())) {
             self.call(key, vec![], Some(flight.into()));
         } else {
@@ -152,13 +154,18 @@ impl Shard {
             salt,
             now_ms: self.now_ms,
         });
-        if private && let Some(ends) = expires_unix_s(&work.fields) {
+        if private && let Some(ends) = self.token_ends(&work.fields) {
             // What the token opened is looked at again when it ends.
-            let left_ms = ends.saturating_sub(self.unix_s).saturating_mul(1000);
+            let left_ms = (ends - self.unix_s).saturating_mul(1000);
             let at = self.now_ms.saturating_add(left_ms);
             made.expires_at_ms = Some(made.expires_at_ms.map_or(at, |before| before.min(at)));
         }
         Some(made)
+    }
+
+    /// When the request's token will end. Whether one that has ended counts is for the application to say, and it has.
+    fn token_ends(&self, fields: &Fields) -> Option<u64> {
+        expires_unix_s(fields).filter(|ends| *ends > self.unix_s)
     }
 
     /// Answer with a representation, or with 304 if the client has it.
@@ -182,9 +189,8 @@ impl Shard {
             out.extend_from_slice(start);
             let date = rep.fields.get("date").is_none().then(|| self.date.at(self.unix_s));
             write_head_end(&mut out, minor, date, annotate::age_s(rep, now_ms), keep_alive);
-            out.extend_from_slice(&rep.body);
             self.complete(key);
-            return self.give(key, out);
+            return self.give_kept(key, out, &rep.body);
         }
         let (code, mut fields, length) = match evaluated {
             Outcome::NotModified => (304, annotate::not_modified(rep), None),
@@ -215,11 +221,8 @@ impl Shard {
         }
         let mut out = self.buffer(key);
         write_head(&mut out, minor, code, &fields, framing, keep_alive, self.date.at(self.unix_s));
-        if with_body {
-            out.extend_from_slice(&rep.body);
-        }
         self.complete(key);
-        self.give(key, out);
+        if with_body { self.give_kept(key, out, &rep.body) } else { self.give(key, out) }
     }
 
     /// Open a watch with a representation that was just read, or is still fresh.
@@ -232,7 +235,9 @@ impl Shard {
         let source = Source {
             scheme: work.scheme,
             target: work.target.clone(),
-            fields: canonical_fields(&work.fields, vary, private, Some("text/event-stream, */*;q=0.1")),
+            fields: canonical_fields(&work.fields, vary, private, Some("text/event-stream, */*;q=0.1"))
+                .into(),
+            token_ends_unix_s: private.then(|| self.token_ends(&work.fields)).flatten(),
             listener: conn.listener,
         };
         let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };

@@ -73,6 +73,8 @@ pub struct Shard {
     /// Reads for watchers that the application has not begun to answer, and those that wait for fewer.
     reading: usize,
     reads_waiting: VecDeque<Waiting>,
+    /// Re-reads in the order in which they began, and when each has taken too long.
+    rereads: VecDeque<(u32, Key)>,
     /// The application has been told something that it has not been woken for.
     told: bool,
     /// Access log lines of this turn.
@@ -110,6 +112,7 @@ impl Shard {
             retired: vec![],
             reading: 0,
             reads_waiting: VecDeque::new(),
+            rereads: VecDeque::new(),
             told: false,
             lines: vec![],
             random,
@@ -170,6 +173,9 @@ impl Shard {
             app.wake();
         }
         if self.shared.ended.fetch_add(1, SeqCst) + 1 == self.shared.inboxes.0.len() as u32 {
+            if let Some(output) = self.shared.output.get() {
+                output.end();
+            }
             let on_end = self.shared.on_end.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             if let Some(on_end) = on_end {
                 on_end();
@@ -215,6 +221,11 @@ impl Shard {
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
         (self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % below.max(1)
+    }
+
+    /// Seconds after which who was turned away may come back: not all at once.
+    fn retry_after(&mut self) -> String {
+        (1 + self.jitter(5)).to_string()
     }
 
     fn ready(&mut self, key: Key, events: i32) {
@@ -266,6 +277,20 @@ impl Shard {
         }
     }
 
+    /// The same with a representation behind it: a large one is shared with whoever else is being sent it.
+    fn give_kept(&mut self, key: Key, mut out: Vec<u8>, body: &bytes::Bytes) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if body.len() <= TURN_BYTES || conn.blocked {
+            out.extend_from_slice(body);
+            return self.give(key, out);
+        }
+        let wrote = conn.write_kept(&out, body);
+        self.shared.metrics.bytes.fetch_add((out.len() + body.len()) as u64, Relaxed);
+        self.wrote(key, wrote);
+        out.clear();
+        self.out = out;
+    }
+
     /// Read what may be there already.
     fn read_on(&mut self, key: Key) {
         match self.conns.get(key).map(|conn| conn.state) {
@@ -283,9 +308,11 @@ impl Shard {
             return true;
         }
         let Some(conn) = self.conns.get_mut(key) else { return false };
+        let behind = conn.blocked && !bytes.is_empty();
         let wrote = if bytes.is_empty() { Wrote::All } else { conn.write(bytes) };
         self.shared.metrics.bytes.fetch_add(bytes.len() as u64, Relaxed);
-        self.wrote(key, wrote)
+        // What only waits behind other bytes is no progress of the peer's.
+        behind || self.wrote(key, wrote)
     }
 
     fn wrote(&mut self, key: Key, wrote: Wrote) -> bool {
@@ -338,6 +365,7 @@ impl Shard {
             return;
         }
         self.sent(key);
+        self.answer_ping(key);
         let Some(conn) = self.conns.get(key) else { return };
         if conn.lagging {
             self.catch_up(key);

@@ -7,6 +7,7 @@ use super::{Shard, TURN_BYTES};
 use crate::app::Address;
 use crate::http::body::Body;
 use crate::http::fields::Fields;
+use crate::http::forwarded::is_proxys_word;
 use crate::http::head::{self, Framing, Head, Upgrade};
 use crate::http::lists::{accepts_event_stream, prefer_wait};
 use crate::http::path::normalise;
@@ -62,6 +63,8 @@ impl Shard {
                 return;
             }
             let known = if conn.partial { had } else { 0 };
+            // The end may have come with the last bytes.
+            let eof = eof || (conn.half_closed && !more);
             conn.unread = more;
             self.requests(key, known, had + n, eof);
             // More than one turn's worth: the others first.
@@ -80,7 +83,7 @@ impl Shard {
         let mut partial = old > 0 && n < limit && !head::complete(&scratch[..n], old);
         let (mut at, mut end) = (0, false);
         while at < n && !end && !partial && self.out.len() < TURN_BYTES {
-            if !matches!(self.conns.get(key), Some(conn) if conn.state == State::Idle) {
+            if !matches!(self.conns.get(key), Some(conn) if conn.state == State::Idle && !conn.blocked) {
                 break;
             }
             let shared = self.shared.clone();
@@ -92,9 +95,11 @@ impl Shard {
                 Ok(None) => partial = true,
                 Err(refusal) => {
                     self.log_refusal(key, None, &refusal);
-                    end = self.turn_down(&refusal, &[]);
+                    end = self.turn_down(&refusal, &[], head::is_head(&scratch[at..n]));
                 }
-                Ok(Some((_, Err((refusal, extra))))) => end = self.turn_down(&refusal, extra),
+                Ok(Some((_, Err((refusal, extra))))) => {
+                    end = self.turn_down(&refusal, extra, head::is_head(&scratch[at..n]));
+                }
                 Ok(Some((length, Ok(mut work)))) => {
                     at += length;
                     let mut body = vec![];
@@ -103,7 +108,7 @@ impl Shard {
                         Ok(_) if body.len() as u64 > shared.options.max_body_bytes => {
                             let refusal = body_too_large(shared.options.max_body_bytes);
                             self.log_refusal(key, Some((&work.method, &work.target, work.minor)), &refusal);
-                            end = self.turn_down(&refusal, &[]);
+                            end = self.turn_down(&refusal, &[], &*work.method == "HEAD");
                         }
                         Ok(used) => {
                             at += used;
@@ -112,7 +117,7 @@ impl Shard {
                         }
                         Err(refusal) => {
                             self.log_refusal(key, Some((&work.method, &work.target, work.minor)), &refusal);
-                            end = self.turn_down(&refusal, &[]);
+                            end = self.turn_down(&refusal, &[], &*work.method == "HEAD");
                         }
                     }
                 }
@@ -152,9 +157,13 @@ impl Shard {
     }
 
     /// Answer what cannot be read as a request; the connection ends (true).
-    fn turn_down(&mut self, refusal: &Refusal, extra: &[(&str, &str)]) -> bool {
+    fn turn_down(&mut self, refusal: &Refusal, extra: &[(&str, &str)], to_head: bool) -> bool {
         let mut out = std::mem::take(&mut self.out);
         self.refuse(&mut out, refusal, extra);
+        if to_head {
+            // RFC 9110 §9.3.2: never content, whatever the answer.
+            out.truncate(out.len() - refusal.body_bytes());
+        }
         self.out = out;
         true
     }
@@ -177,15 +186,24 @@ impl Shard {
             return refused(421, "host", detail);
         }
         let path = normalise(&head.path_and_query);
-        let fields = head.fields();
+        let mut fields = head.fields();
         let peer = conn.peer.address();
         let peer_ip = if let Address::Ip(address) = &peer { Some(address.ip()) } else { None };
         let forwarded = shared.proxies.client(peer_ip, &fields);
+        let spoofed = |name: &[u8]| is_proxys_word(name, matches!(head.method, "GET" | "HEAD"));
+        if fields.iter().any(|(name, _)| spoofed(name)) && !shared.proxies.trusts(peer_ip) {
+            shared.metrics.refused("forwarding_fields");
+            fields = fields.without(spoofed);
+        }
         let client = match (forwarded.client, peer) {
             (Some(ip), _) => Address::Ip(SocketAddr::new(ip, forwarded.port.unwrap_or(0))),
             (None, peer) => peer,
         };
         let scheme = forwarded.scheme.unwrap_or("http");
+        // RFC 9110 §7.4.
+        if head.authority.is_some() && head.target.as_bytes().get(4) != Some(&b':') && scheme != "https" {
+            return refused(421, "scheme", "an https target needs TLS, here or at a trusted proxy");
+        }
         let mut work = Box::new(Work {
             minor: head.minor,
             body: Body::new(head.framing),
@@ -205,6 +223,10 @@ impl Shard {
             (_, host) => host,
         };
         match head.upgrade {
+            Upgrade::WebSocket if !matches!(head.framing, Framing::None | Framing::Length(0)) => {
+                // Where it ends and the frames begin, two servers could see differently.
+                return refused(400, "websocket_handshake", "a WebSocket handshake has no body");
+            }
             Upgrade::WebSocket => self.plan_websocket(&mut work, authority)?,
             _ if matches!(head.method, "GET" | "HEAD") && head.framing == Framing::None => {
                 work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
@@ -231,12 +253,16 @@ impl Shard {
             && work.fields.get("if-none-match").is_some()
         {
             work.intent = Intent::Wait(wait_s);
-            return self.check_origin(work, authority);
+            self.check_origin(work, authority)?;
+            let mut fields = work.fields.without(|name| name == b"accept-encoding");
+            fields.push("accept-encoding", "identity");
+            work.fields = fields.into();
+            return Ok(());
         } else {
             return Ok(());
         }
         self.check_origin(work, authority)?;
-        work.fields = watch_fields(&work.fields);
+        work.fields = watch_fields(&work.fields).into();
         Ok(())
     }
 
@@ -244,7 +270,11 @@ impl Shard {
         let mut handshake = match handshake::check(&work.fields, &work.method, work.minor) {
             Ok(handshake) => handshake,
             Err(error) => {
-                let extra: &[_] = if error.status == 426 { &[("sec-websocket-version", "13")] } else { &[] };
+                let extra: &[_] = if error.status == 426 {
+                    &[("upgrade", "websocket"), ("sec-websocket-version", "13")]
+                } else {
+                    &[]
+                };
                 return Err((Refusal::new(error.status, "websocket_handshake", error.detail), extra));
             }
         };
@@ -259,7 +289,7 @@ impl Shard {
             // All watchers share one compressed form, so one with a smaller window gets the plain one.
             handshake.deflate = handshake.deflate.filter(|deflate| deflate.fits(usize::MAX));
             let last_id = text(&work.fields, "last-event-id").map(Box::from);
-            work.fields = watch_fields(&work.fields);
+            work.fields = watch_fields(&work.fields).into();
             work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
             work.intent = Intent::Socket(Box::new(handshake), last_id);
         } else {
@@ -270,8 +300,12 @@ impl Shard {
 
     /// Pages of other origins may not follow resources, nor change any with a user's credentials (security row 1).
     fn check_origin(&self, work: &Work, authority: &str) -> Result<(), Refused> {
-        let Some(origin) = work.fields.get("origin") else { return Ok(()) };
+        let mut lines = work.fields.all("origin");
+        let Some(origin) = lines.next() else { return Ok(()) };
         let origin = std::str::from_utf8(origin).unwrap_or_default();
+        if lines.next().is_some() {
+            return refused(403, "origin", "a request has one Origin");
+        }
         if self.shared.origins.allows(origin, work.scheme, authority) {
             return Ok(());
         }

@@ -8,11 +8,13 @@ use crate::hub::{Hub, Inlet, Message, TopicId};
 use crate::limits::Options;
 use crate::metrics::Metrics;
 use crate::net::inbox::Inbox;
+use crate::net::output::Output;
 use crate::resource::flights::Waiter;
 use crate::resource::layer::Resources;
 use crate::resource::watch::Reader;
 use crate::shard::conn::Peer;
 use hashbrown::HashMap;
+use std::hash::RandomState;
 use std::net::IpAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -121,6 +123,8 @@ pub struct Shared {
     pub resources: Resources,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// Where the access log goes, if there is one.
+    pub output: OnceLock<Arc<Output>>,
     /// The application.
     pub app: OnceLock<Arc<dyn App>>,
     /// Requests that the application has and has not begun to answer.
@@ -130,7 +134,7 @@ pub struct Shared {
     /// The most connections at once.
     pub max_connections: usize,
     /// Connections of each address.
-    pub by_address: Mutex<HashMap<IpAddr, u32>>,
+    pub by_address: Mutex<HashMap<IpAddr, u32, RandomState>>,
     /// Shards that have ended.
     pub ended: AtomicU32,
     /// Called when the last shard has ended.

@@ -16,9 +16,17 @@ use crate::transport::websocket::{
     Decoder, DecoderLimits, Event, Fault, Op, close, deflate, encoder, handshake,
 };
 use bytes::Bytes;
+use std::collections::VecDeque;
 
-/// Messages that an application may be told of before it has taken the first.
-const CREDIT: u32 = 32;
+/// Messages that an application may be told of before it has taken the first: so many short ones, fewer long ones.
+const CREDIT: i32 = 32;
+/// Pings that came at once and are answered each; of more, the newest (RFC 6455 §5.5.3 lets the newest one do).
+const PONGS_AT_ONCE: usize = 16;
+
+/// What a message takes of the credit.
+fn cost(bytes: usize) -> u8 {
+    (1 + bytes / 4096).min(CREDIT as usize) as u8
+}
 
 /// So many a second, and a burst.
 struct Bucket {
@@ -48,14 +56,23 @@ pub struct Socket {
     decoder: Decoder,
     /// How the application's messages may be compressed.
     deflate: Option<Deflate>,
-    /// Messages that the application still takes.
-    credit: u32,
+    /// What the application still takes; the last message may have overdrawn it.
+    credit: i32,
+    /// The costs of the messages that it has not taken, in a ring, and where the next one goes and comes from.
+    costs: [u8; CREDIT as usize],
+    told: u8,
+    taken: u8,
+    /// The newest ping that came while nothing could be sent.
+    ping: Option<Vec<u8>>,
     /// There may be more to read than its rate of messages allows now.
     pub(super) put_off: bool,
     messages: Bucket,
     pings: Bucket,
     frames: u32,
     frames_since_ms: u64,
+    /// What the peer did wrong, told to the application and to be answered once that has heard of it, or at the latest
+    /// some time after that tick: what it was told before, it may still answer. Nothing more is read.
+    pub(super) ending: Option<(Fault, u32)>,
 }
 
 impl Socket {
@@ -66,17 +83,41 @@ impl Socket {
             decoder: Decoder::new(limits, compresses),
             deflate: None,
             credit: CREDIT,
+            costs: [0; CREDIT as usize],
+            told: 0,
+            taken: 0,
+            ping: None,
             put_off: false,
             messages: Bucket::new(2.0 * f64::from(options.max_messages_per_s), now_ms),
             pings: Bucket::new(5.0 * f64::from(options.max_pings_per_s), now_ms),
             frames: 0,
             frames_since_ms: now_ms,
+            ending: None,
         }
     }
 
     /// Nothing would be lost if it were made anew.
     pub(super) fn is_idle(&self) -> bool {
-        self.decoder.is_idle()
+        self.decoder.is_idle() && self.ping.is_none()
+    }
+
+    /// The application is told of a message.
+    fn tells(&mut self, bytes: usize) {
+        let cost = cost(bytes);
+        self.credit -= i32::from(cost);
+        self.costs[usize::from(self.told)] = cost;
+        self.told = (self.told + 1) % CREDIT as u8;
+    }
+
+    /// It has taken the oldest one. Whether it takes more now, and did not before.
+    fn takes(&mut self) -> bool {
+        let before = self.credit;
+        match std::mem::take(&mut self.costs[usize::from(self.taken)]) {
+            0 => return false,
+            cost => self.credit += i32::from(cost),
+        }
+        self.taken = (self.taken + 1) % CREDIT as u8;
+        before <= 0 && self.credit > 0
     }
 
     /// Whether the rate of messages lets another one be read now.
@@ -115,14 +156,14 @@ impl Shard {
         let shared = self.shared.clone();
         let options = &shared.options;
         let now_ms = self.now_ms;
-        let mut pong: Option<Vec<u8>> = None;
+        let mut pongs: VecDeque<Vec<u8>> = VecDeque::new();
         loop {
             let Some(conn) = self.conns.get_mut(key) else { return };
             let compresses = conn.variant_form;
             let socket =
                 conn.socket.get_or_insert_with(|| Box::new(Socket::new(options, compresses, now_ms)));
             socket.put_off = !socket.may_read(options, now_ms);
-            if conn.after == After::Close || socket.put_off || socket.credit == 0 {
+            if conn.after == After::Close || socket.put_off || socket.credit <= 0 || socket.ending.is_some() {
                 break;
             }
             let mut input = match conn.input.take() {
@@ -158,7 +199,10 @@ impl Shard {
             let message = match event {
                 None | Some(Event::Pong) => continue,
                 Some(Event::Ping(data)) => {
-                    pong = Some(data);
+                    if pongs.len() == PONGS_AT_ONCE {
+                        pongs.pop_front();
+                    }
+                    pongs.push_back(data);
                     continue;
                 }
                 Some(Event::Close { code, reason }) => return self.peer_closes(key, code, reason),
@@ -167,18 +211,33 @@ impl Shard {
             };
             socket.messages.take();
             if conn.state == State::Socket {
-                socket.credit -= 1;
+                let (Message::Text(data) | Message::Binary(data)) = &message;
+                socket.tells(data.len());
                 if let Some(exchange) = conn.work.as_deref().and_then(|work| work.exchange) {
                     self.tell(exchange, Told::Message(message));
                 }
             }
         }
-        if let Some(data) = pong {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.blocked {
+            if let (Some(newest), Some(socket)) = (pongs.pop_back(), conn.socket.as_deref_mut()) {
+                socket.ping = Some(newest);
+            }
+        } else if !pongs.is_empty() {
             let mut out = vec![];
-            encoder::frame(Op::Pong, &data, &mut out);
+            pongs.iter().for_each(|data| encoder::frame(Op::Pong, data, &mut out));
             self.write(key, &out);
         }
         self.arm(key);
+    }
+
+    /// Answer the newest ping that came while bytes were unsent: of those who do not read, none piles up.
+    pub(super) fn answer_ping(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key).filter(|conn| !conn.blocked) else { return };
+        let Some(data) = conn.socket.as_deref_mut().and_then(|socket| socket.ping.take()) else { return };
+        let mut out = vec![];
+        encoder::frame(Op::Pong, &data, &mut out);
+        self.write(key, &out);
     }
 
     /// The application takes one more message.
@@ -186,16 +245,39 @@ impl Shard {
         let Some(socket) = self.conns.get_mut(key).and_then(|conn| conn.socket.as_deref_mut()) else {
             return;
         };
-        socket.credit += 1;
-        if socket.credit == 1 {
+        let takes_again = socket.takes();
+        if socket.ending.is_some() && socket.credit == CREDIT {
+            self.end_faulty(key);
+        } else if takes_again {
             self.read_frames(key);
         }
     }
 
-    /// The peer broke a rule or a limit: say which, and end.
+    /// The peer broke a rule or a limit: end, and say which; not before the application has heard of it, if there is
+    /// one.
     fn fault(&mut self, key: Key, reason: &'static str, fault: Fault) {
         self.shared.metrics.refused(reason);
-        self.farewell(key, fault.code, fault.reason, fault.code, fault.reason.into());
+        let now = self.wheel.now();
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let exchange = conn.work.as_deref().and_then(|work| work.exchange);
+        match (exchange, conn.socket.as_deref_mut()) {
+            (Some(exchange), Some(socket)) if conn.state == State::Socket => {
+                socket.tells(0);
+                socket.ending = Some((fault, now));
+                self.tell(exchange, Told::Closed(fault.code, fault.reason.into()));
+                self.arm(key);
+            }
+            _ => self.farewell(key, fault.code, fault.reason, fault.code, fault.reason.into()),
+        }
+    }
+
+    /// Answer what the peer did wrong.
+    pub(super) fn end_faulty(&mut self, key: Key) {
+        let socket = self.conns.get_mut(key).and_then(|conn| conn.socket.as_deref_mut());
+        let ending = socket.and_then(|socket| socket.ending.take());
+        if let Some((fault, _)) = ending {
+            self.farewell(key, fault.code, fault.reason, fault.code, fault.reason.into());
+        }
     }
 
     fn peer_closes(&mut self, key: Key, code: u16, reason: String) {
@@ -287,8 +369,12 @@ impl Shard {
     pub(super) fn close_socket(&mut self, key: Key, code: u16, reason: &str) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         if conn.state == State::Socket {
+            let faulty = conn.socket.as_ref().is_some_and(|socket| socket.ending.is_some());
             if let Some(exchange) = conn.work.as_deref_mut().and_then(|work| work.exchange.take()) {
                 self.forget(exchange);
+            }
+            if faulty {
+                return self.end_faulty(key);
             }
             return self.farewell(key, code, reason, code, String::new());
         }

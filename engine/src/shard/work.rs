@@ -8,6 +8,7 @@ use crate::resource::conditional;
 use crate::resource::key::ResourceKey;
 use crate::resource::representation::Representation;
 use crate::transport::websocket::handshake::Handshake;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What a GET is for.
@@ -49,15 +50,15 @@ pub enum Sending {
 /// A request in hand.
 pub struct Work {
     /// Method as sent.
-    pub method: Box<str>,
+    pub method: Cow<'static, str>,
     /// Normalised path and query.
-    pub target: Box<str>,
+    pub target: Arc<str>,
     /// HTTP minor version.
     pub minor: u8,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// The request's fields, where they are still needed.
-    pub fields: Fields,
+    pub fields: Arc<Fields>,
     /// Who asks.
     pub client: Address,
     /// What for.
@@ -123,16 +124,16 @@ impl Work {
         method: &str,
         target: &str,
         scheme: &'static str,
-        fields: Fields,
+        fields: impl Into<Arc<Fields>>,
         client: Address,
         started_ms: u64,
     ) -> Self {
         Self {
-            method: method.into(),
+            method: owned_method(method),
             target: target.into(),
             minor: 1,
             scheme,
-            fields,
+            fields: fields.into(),
             client,
             intent: Intent::Once,
             resource: None,
@@ -163,4 +164,11 @@ impl Work {
     pub fn waited_for(&self, read: &Representation) -> bool {
         self.waits_since.is_some_and(|since| read.position.offset > since)
     }
+}
+
+/// A method that outlives the request's bytes; the usual ones are not copied.
+fn owned_method(method: &str) -> Cow<'static, str> {
+    const USUAL: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let usual = USUAL.into_iter().find(|usual| *usual == method);
+    usual.map_or_else(|| method.to_owned().into(), Cow::Borrowed)
 }

@@ -126,7 +126,7 @@ def bench(
     except ValueError as error:
         raise OptionError(str(error)) from None
     report = {"url": url, **report}
-    text = json.dumps(report, indent=2)
+    text = json.dumps(report, indent=2, ensure_ascii=False)
     if as_json == Path("-"):
         print(text)
     else:

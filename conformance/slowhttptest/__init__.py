@@ -1,0 +1,1 @@
+"""slowhttptest against a node with default options: connections that are slow on purpose."""
