@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import pytest
+from freshwire.cli.bench import rows
 
 from tests.python.command import Cli, Running
 
@@ -254,6 +256,19 @@ def test_a_stream_that_ends_has_ended_early(
     assert report["greetings"] + report["messages"] == CONNECTIONS
 
 
+def test_whoever_gets_no_answer_is_not_waited_for_for_ever(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        report = measured(cli, url, "--timeout", "0.3", code=1)
+    assert report["failed"] == {"no answer in time": CONNECTIONS}
+
+
+def test_a_client_that_was_the_limit_says_so(cli: Cli, node: str) -> None:
+    report = measured(cli, f"{node}/fruits/apple", "--transport", "get", "--seconds", "0.2")
+    said = {share: dict(rows(report | {"client": {"cpu_share": share}}))["client"] for share in (0.2, 0.97)}
+    assert said == {0.2: "CPU 20% of a core", 0.97: "CPU 97% of a core: ITS LIMIT, NOT THE SERVER'S"}
+
+
 def test_where_nobody_listens_nothing_is_measured(cli: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -280,7 +295,8 @@ def test_an_interrupt_prints_what_was_measured(start: Start, node: str) -> None:
 def test_the_table_says_what_the_server_spent(cli: Cli, start: Start, tmp_path: Path) -> None:
     server = start("serve", "main:app", "--port", "0")
     url, file = f"{server.url()}/fruits/apple", tmp_path / "report.json"
-    words = ("--changes", "/fruits/apple/eaten", "--pid", str(server.process.pid), "--json", str(file))
+    words = ["--changes", "/fruits/apple/eaten", "--pid", str(server.process.pid), "--json", str(file)]
+    words += ["--svg", str(tmp_path / "delay.svg")]
     ended = cli("bench", url, "--connections", "20", *SPACED_OUT, *words)
     assert ended.returncode == 0
     lines = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines())
@@ -292,6 +308,9 @@ def test_the_table_says_what_the_server_spent(cli: Cli, start: Start, tmp_path: 
     assert report["url"] == url
     assert report["server"]["cpu_s"] > 0
     assert "connected: 20 there" in ended.stderr
+    drawn = ElementTree.parse(tmp_path / "delay.svg")
+    assert len(drawn.findall("{http://www.w3.org/2000/svg}polyline")) == 2
+    assert url in (drawn.findtext("{http://www.w3.org/2000/svg}title") or "")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import typer
 
+from freshwire import svg
 from freshwire.exceptions import OptionError
 
 Report = dict[str, Any]
@@ -25,6 +27,8 @@ PATH_CHARACTERS = "/%:@!$&'()*+,;=~{}?"
 """What a path and its query may have unquoted; braces stand for the number of the connection."""
 LIMITED = 0.9
 """The share of its core from which on the client, and not the server, is what was measured."""
+WINDOW = 256
+"""Connections that may be under way at once: fewer than a listener's queue usually holds."""
 MIB = 1 << 20
 
 
@@ -77,8 +81,11 @@ def bench(
     ] = None,
     stall: Annotated[int, typer.Option("--stall", min=0, metavar="K", help="K of them never read.")] = 0,
     connect_rate: Annotated[
-        float, typer.Option("--connect-rate", min=0, help="Connects a second; 0: 64 at a time.")
+        float, typer.Option("--connect-rate", min=0, help="Connects a second; 0: 256 at a time.")
     ] = 0.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds that a connection and its answer may take.")
+    ] = 10.0,
     subprotocol: Annotated[
         str, typer.Option("--subprotocol", help="What a WebSocket offers; empty: nothing.")
     ] = "freshwire.v1",
@@ -92,6 +99,9 @@ def bench(
     as_json: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write all figures here, as JSON; -: print them."),
+    ] = None,
+    as_svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="Write a plot of the delays here.")
     ] = None,
 ) -> None:
     """Hold many connections to a live endpoint, and report what reached them and how late."""
@@ -108,6 +118,8 @@ def bench(
         "headers": header or [],
         "stall": stall,
         "connect_rate": connect_rate,
+        "window": WINDOW,
+        "timeout_s": timeout,
         "subprotocol": subprotocol,
         "wait_s": wait,
         "pids": pid or [],
@@ -133,6 +145,8 @@ def bench(
         print("\n".join(f"{name:<13} {said}".rstrip() for name, said in rows(report)))
         if as_json is not None:
             as_json.write_text(f"{text}\n")
+    if as_svg is not None:
+        as_svg.write_text(plot(report))
     if limited(report):
         print(f"warning: {CLIENT_LIMITED}", file=sys.stderr)
     if report["connected"] == 0:
@@ -270,6 +284,30 @@ def _named(name: str, lines: Iterable[str]) -> Iterator[Row]:
 
 def _each_its_own(report: Report) -> bool:
     return "{n}" in report["url"]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A line of the plot."""
+
+    name: str
+    points: list[tuple[float, float]]
+
+
+def plot(report: Report) -> str:
+    """The delays, as SVG: how many percent took no longer than so many milliseconds."""
+    get, named = report["transport"] == "get", {"each_us": "each", "last_us": "to the last"}
+    lines = []
+    for key, name in named.items():
+        buckets, seen = report[key]["buckets"], 0
+        points: list[tuple[float, float]] = []
+        for most_us, count in buckets:
+            seen += count
+            points.append((most_us / 1000, 100 * seen / report[key]["count"]))
+        lines += [Distribution(name, points)] if points else []
+    what = "Time of an answer" if get else f"Delay of a message to {report['connections']:,} connections"
+    across = svg.Axis("ms", logarithmic=True)
+    return svg.lines(f"{what}: {report['url']}", across, svg.Axis("percent that took no longer"), lines)
 
 
 def _quantiles(histogram: dict[str, Any]) -> str:

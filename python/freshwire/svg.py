@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-
-from benchmarks.figure import NODE, Series
+from typing import Protocol
 
 WIDTH, HEIGHT = 760, 420
 LEFT, RIGHT, TOP, BOTTOM = 72, 226, 44, 52
 COLOURS = ("#888888", "#1f77b4", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#17a2b8", "#b8860b", "#c2519b")
-"""Of the others, in turn, legible on white and on black; the node's own is HIGHLIGHT."""
-HIGHLIGHT = "#e8590c"
+"""Of the others, in turn, legible on white and on black; what begins with NODE has HIGHLIGHT."""
+NODE, HIGHLIGHT = "freshwire", "#e8590c"
 DASHES = ("none", "7 3", "2 3", "10 3 2 3", "1 2")
 """Of the node's lines, if there are several."""
 STYLE = """
@@ -23,6 +22,18 @@ svg { background: #ffffff; font: 12px system-ui, sans-serif; } text { fill: #333
  svg { background: #0d1117; } text { fill: #d0d7de; } .grid { stroke: #30363d; } .axis { stroke: #8b949e; }
 }
 """
+
+
+class Series(Protocol):
+    """One line, or with its only point a bar."""
+
+    @property
+    def name(self) -> str:
+        """What it is of."""
+
+    @property
+    def points(self) -> Sequence[tuple[float, float]]:
+        """Across and up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class Scale:
     logarithmic: bool
 
     def at(self, value: float) -> float:
+        """The place of a value."""
         value = max(value, self.low)
         share = (
             math.log(value / self.low) / math.log(self.high / self.low)
@@ -53,6 +65,7 @@ class Scale:
         return round(self.start + share * (self.end - self.start), 1)
 
     def ticks(self) -> list[float]:
+        """The values to write on the axis."""
         if self.logarithmic:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             return [10.0**power for power in powers if self.low <= 10.0**power <= self.high * 1.001]
@@ -171,6 +184,7 @@ def _strokes(names: Sequence[str]) -> dict[str, str]:
 
 
 def text_of(value: float) -> str:
+    """A value as an axis has it."""
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:g}"
 
 
