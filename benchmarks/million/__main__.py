@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.million import MillionError, memory, report
@@ -17,7 +18,7 @@ from benchmarks.million.memory import Guard
 from benchmarks.million.phases import Phases
 from benchmarks.million.plan import Plan, descriptors, largest, plan_for
 from benchmarks.million.progress import Progress
-from benchmarks.million.settings import Setting, lines, settings
+from benchmarks.million.settings import BUCKETS, OF_A_NAMESPACE, Setting, apart, lines, settings
 from benchmarks.processes import build
 
 GIB = 1 << 30
@@ -70,7 +71,13 @@ def show(plan: Plan, needed: Sequence[Setting], limit: int) -> None:
         f"{plan.watchers:,} watchers at {plan.nodes} nodes ({limit:,} descriptors a process), about "
         f"{plan.bytes_needed / GIB:.1f} GiB; {memory.available() / GIB:.1f} GiB are available.\n"
     )
-    print("\n".join(lines(needed)), flush=True)
+    print("\n".join(lines(needed)))
+    if apart(needed):
+        print(
+            f"\nBecause of {BUCKETS} everything runs in a network namespace of its own, where\n"
+            f"{', '.join(OF_A_NAMESPACE)} are set."
+        )
+    print(flush=True)
 
 
 def check(plan: Plan, needed: Sequence[Setting], limit: int, keep_free: int) -> None:
@@ -87,16 +94,29 @@ def check(plan: Plan, needed: Sequence[Setting], limit: int, keep_free: int) -> 
         )
 
 
+@contextlib.contextmanager
+def ends_as_ctrl_c_does() -> Iterator[None]:
+    """Have other signals that ask for the end raise KeyboardInterrupt too; the keeper sees to whatever remains."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 def run(plan: Plan, needed: Sequence[Setting], limit: int, keep_free: int, asked: argparse.Namespace) -> None:
     """Build, measure and show. Raises MillionError."""
     progress = Progress()
     progress.begin("build the load client")
     build()
-    # A signal ends this as Ctrl-C does; whatever else may end it, the keeper sees to the rest.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="million-") as folder, Keeper(needed) as keeper:
-        phases = Phases(plan, Path(folder), keeper.group, progress)
+    with (
+        ends_as_ctrl_c_does(),
+        tempfile.TemporaryDirectory(prefix="million-") as folder,
+        Keeper(needed) as keeper,
+    ):
+        phases = Phases(plan, Path(folder), keeper, progress)
         with Guard(keep_free, phases.kill) as guard:
             try:
                 outcome = phases.run(asked.changes, kill=asked.kill)

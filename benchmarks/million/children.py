@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from benchmarks.million import MillionError
 from benchmarks.million.application import PATH, VARIABLE
+from benchmarks.million.keeper import Keeper
 from benchmarks.processes import NATIVE, ROOT
 
 APPLICATION = "benchmarks.million.application:app"
@@ -24,21 +25,21 @@ C = TypeVar("C", bound="Child")
 
 
 class Child:
-    """A process in the keeper's group."""
+    """A process in the keeper's group and network."""
 
     def __init__(
-        self, name: str, words: Sequence[str], group: int, variables: Mapping[str, str] | None = None
+        self, name: str, words: Sequence[str], keeper: Keeper, variables: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._popen = subprocess.Popen(
-            words,
+            [*keeper.enter, *words],
             cwd=ROOT,
             env={**os.environ, **(variables or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            process_group=group,
+            process_group=keeper.group,
         )
         self.pid = self._popen.pid
         self._heard = b""
@@ -112,13 +113,13 @@ class Child:
 class Node(Child):
     """`freshwire serve`, as anybody would start it, with an address and an admin socket of its own."""
 
-    def __init__(self, number: int, address: str, folder: Path, state: Path, group: int) -> None:
+    def __init__(self, number: int, address: str, folder: Path, state: Path, keeper: Keeper) -> None:
         self.address, self.admin = address, folder / f"{number}.sock"
         words = [sys.executable, "-m", "freshwire", "serve", APPLICATION, "--bind", address]
         words += ["--admin-socket", str(self.admin), "--max-connections-per-address", "0", "--threads", "1"]
         # Heartbeats of a million, every 25 s, are 40,000 messages a second: a load of their own.
         words += ["--drain-timeout", "0", "--set", "heartbeat_s=3600"]
-        super().__init__(f"node {number}", words, group, {VARIABLE: str(state)})
+        super().__init__(f"node {number}", words, keeper, {VARIABLE: str(state)})
 
     def announced(self, line: str) -> None:
         """Take its address from what it says when it serves. Raises MillionError."""
@@ -131,12 +132,12 @@ class Node(Child):
 class Client(Child):
     """A load client, with the watchers of one node."""
 
-    def __init__(self, node: Node, watchers: int, group: int) -> None:
+    def __init__(self, node: Node, watchers: int, keeper: Keeper) -> None:
         self.node, self.watchers = node, watchers
         words = [str(NATIVE / "freshwire-load"), node.address, "--connections", str(watchers), "--path", PATH]
         # A node on loopback answers to the loopback names, not to 127.1.0.1.
         words += ["--host", "localhost", "--ready", "greeted", "--timeout-s", "60", "--progress", "false"]
-        super().__init__(f"the client of {node.name}", words, group)
+        super().__init__(f"the client of {node.name}", words, keeper)
 
 
 def hear_each(

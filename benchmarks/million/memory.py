@@ -38,11 +38,11 @@ class Memory:
         return Memory(*(getattr(self, field.name) - getattr(before, field.name) for field in fields(Memory)))
 
 
-def measure(nodes: Sequence[Child], clients: Sequence[Child]) -> Memory:
+def measure(nodes: Sequence[Child], clients: Sequence[Child], network: Path) -> Memory:
     return Memory(
         nodes=sum(node.private_bytes() for node in nodes),
         clients=sum(client.private_bytes() for client in clients),
-        buffers=_sockets("mem") * os.sysconf("SC_PAGE_SIZE"),
+        buffers=_sockets("mem", network) * os.sysconf("SC_PAGE_SIZE"),
         slab=_meminfo("Slab"),
         objects=_objects(),
         available=available(),
@@ -54,9 +54,9 @@ def available() -> int:
     return _meminfo("MemAvailable")
 
 
-def sockets_in_use() -> int:
-    """TCP sockets of the whole machine."""
-    return _sockets("inuse")
+def sockets_in_use(network: Path) -> int:
+    """TCP sockets of a network."""
+    return _sockets("inuse", network)
 
 
 def _meminfo(name: str) -> int:
@@ -64,8 +64,8 @@ def _meminfo(name: str) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _sockets(name: str) -> int:
-    found = re.search(rf"^TCP:.* {name} (\d+)", Path("/proc/net/sockstat").read_text(), re.M)
+def _sockets(name: str, network: Path) -> int:
+    found = re.search(rf"^TCP:.* {name} (\d+)", (network / "sockstat").read_text(), re.M)
     return int(found[1]) if found else 0
 
 
@@ -80,11 +80,9 @@ def _objects() -> int:
     return total
 
 
-def tcp_counters() -> dict[str, int]:
+def tcp_counters(network: Path) -> dict[str, int]:
     """The kernel's counters of what goes wrong when connections come too fast, or memory is short."""
-    lines = (
-        Path("/proc/net/netstat").read_text().splitlines() + Path("/proc/net/snmp").read_text().splitlines()
-    )
+    lines = (network / "netstat").read_text().splitlines() + (network / "snmp").read_text().splitlines()
     counters: dict[str, int] = {}
     for names, values in zip(lines[::2], lines[1::2], strict=True):
         counters |= {n: int(v) for n, v in zip(names.split()[1:], values.split()[1:], strict=True)}

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.million import MillionError, change, memory
 from benchmarks.million.children import TICK_S, Client, Node, hear_each
+from benchmarks.million.keeper import Keeper
 from benchmarks.million.memory import Memory
 from benchmarks.million.plan import Plan
 from benchmarks.million.progress import Progress
@@ -76,13 +77,13 @@ class Outcome:
 class Phases:
     """One run."""
 
-    def __init__(self, plan: Plan, folder: Path, group: int, progress: Progress) -> None:
+    def __init__(self, plan: Plan, folder: Path, keeper: Keeper, progress: Progress) -> None:
         """Begin.
 
         folder: for the state, the sockets and the request.
-        group: the process group of everything that is started.
+        keeper: whose group and network everything is started in.
         """
-        self._plan, self._folder, self._group, self._progress = plan, folder, group, progress
+        self._plan, self._folder, self._keeper, self._progress = plan, folder, keeper, progress
         self._state = folder / "state.json"
         self._nodes: list[Node] = []
         self._clients: list[Client] = []
@@ -95,7 +96,7 @@ class Phases:
 
         Raises MillionError.
         """
-        counters = memory.tcp_counters()
+        counters = memory.tcp_counters(self._keeper.network)
         with self._timed("start the nodes"):
             self._start()
         with self._timed("warm up"):
@@ -115,7 +116,9 @@ class Phases:
         if kill:
             with self._timed("kill a node"):
                 self.outcome.killed = self._lose_node(changes)
-        self.outcome.trouble = {name: count - counters[name] for name, count in memory.tcp_counters().items()}
+        self.outcome.trouble = {
+            name: count - counters[name] for name, count in memory.tcp_counters(self._keeper.network).items()
+        }
         return self.outcome
 
     def kill(self) -> None:
@@ -136,7 +139,7 @@ class Phases:
         def start() -> Node:
             number = waiting.popleft()
             address = f"{self._plan.address(number)}:0"
-            node = Node(number, address, self._folder, self._state, self._group)
+            node = Node(number, address, self._folder, self._state, self._keeper)
             self._nodes.append(node)
             return node
 
@@ -156,7 +159,7 @@ class Phases:
     def _warm_up(self) -> None:
         """Have what a node makes once made before it is measured."""
         for number, node in enumerate(self._nodes):
-            client = Client(node, WARM_UP, self._group)
+            client = Client(node, WARM_UP, self._keeper)
             try:
                 said = _answer(client, PATIENCE_S)
                 if said["ready"] != client.watchers:
@@ -167,11 +170,11 @@ class Phases:
 
     def _connect(self) -> None:
         waiting = deque(zip(self._nodes, self._plan.shares, strict=True))
-        others = memory.sockets_in_use()
+        others = memory.sockets_in_use(self._keeper.network)
 
         def start() -> Client:
             node, share = waiting.popleft()
-            client = Client(node, share, self._group)
+            client = Client(node, share, self._keeper)
             self._clients.append(client)
             return client
 
@@ -180,7 +183,7 @@ class Phases:
             return start() if waiting else None
 
         def tick() -> None:
-            made = max(memory.sockets_in_use() - others, 0) // 2
+            made = max(memory.sockets_in_use(self._keeper.network) - others, 0) // 2
             self._progress(f"{made:,} watchers", made, self._plan.watchers)
 
         first = [start() for _ in range(min(CONNECTING, len(waiting)))]
@@ -205,7 +208,7 @@ class Phases:
     def _settled(self) -> Memory:
         self._progress("settle", 0, 1)
         time.sleep(SETTLE_S)
-        return memory.measure(self._nodes, self._clients)
+        return memory.measure(self._nodes, self._clients, self._keeper.network)
 
     def _change(self, number: int) -> None:
         time.sleep(PAUSE_S)
@@ -247,7 +250,7 @@ class Phases:
         change.make(self._state, made, self._nodes[1:], self._clients, self._patience_s)
         _none(hear_each(self._clients[1:], self._patience_s, lambda *_: None), "has not got the change")
         began = time.monotonic()
-        other = Node(self._plan.nodes, lost.address, self._folder, self._state, self._group)
+        other = Node(self._plan.nodes, lost.address, self._folder, self._state, self._keeper)
         self._nodes[0] = client.node = other
         _none(
             hear_each([other], PATIENCE_S, lambda node, line: node.announced(line)), "does not begin to serve"

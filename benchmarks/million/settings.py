@@ -19,6 +19,21 @@ PORTS = (10_240, 65_535)
 """The widest range of local ports that is asked for: below it are most well-known ones."""
 
 
+BUCKETS = "net.ipv4.tcp_child_ehash_entries"
+"""Buckets of the table of connections that a new network namespace gets; 0: it shares that of the machine. When this is
+needed, everything runs in a namespace of its own, and what a namespace has for itself is set there only.
+"""
+OF_A_NAMESPACE = (
+    "net.core.somaxconn",
+    "net.ipv4.tcp_max_syn_backlog",
+    "net.ipv4.ip_local_port_range",
+)
+CROWDED = 4
+"""Sockets of one bucket, at most. The machine's table has its size from the boot. Each packet is a search in it, and
+each socket that the search passes is a cache miss.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A setting of the kernel."""
@@ -32,6 +47,11 @@ class Setting:
     @property
     def enough(self) -> bool:
         return self.needed == self.present
+
+
+def apart(needed: Sequence[Setting]) -> bool:
+    """Whether it takes a network namespace."""
+    return any(setting.name == BUCKETS for setting in needed)
 
 
 def path_of(name: str, root: Path = ROOT) -> Path:
@@ -63,6 +83,11 @@ def settings(plan: Plan, root: Path = ROOT) -> list[Setting]:
         _least("net.ipv4.tcp_max_syn_backlog", BACKLOG, "connections half open, at each node", root),
         _ports(plan, root),
     ]
+    there = path_of("net.ipv4.tcp_ehash_entries", root)  # since Linux 6.1, as are tables of a namespace's own
+    if path_of(BUCKETS, root).exists() and ends > CROWDED * abs(int(there.read_text())):
+        present = read(BUCKETS, root)
+        needed = max(int(present), 1 << (2 * ends - 1).bit_length())
+        found.append(Setting(BUCKETS, present, str(needed), "buckets of the table of connections"))
     tracked = path_of("net.netfilter.nf_conntrack_count", root)
     if tracked.exists() and int(tracked.read_text()) > 0:  # there are rules that look at connections
         need = plan.watchers + SPARE_FILES

