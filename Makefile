@@ -28,9 +28,10 @@ TOOLS := $(VENV)/.tools
 BUILT := $(VENV)/.built
 DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
+PROVE := $(VENV)/.prove
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench page audit fmt clean FORCE
+.PHONY: help attacks setup build demo test check bench page audit fmt clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -59,6 +60,11 @@ bench: setup-peers $(BENCH) ## measure, beside peers and the floor (about 25 min
 page: $(BUILT) ## write the figures of the last `make bench` into docs/benchmarks.md
 	$(BIN)/python -m benchmarks.page $(RESULTS)
 
+attacks: setup-prove $(PROVE) ## attack the node and its peers, and write what came of it into docs/security.md (about 20 minutes)
+	FRESHWIRE_PROVE=1 FRESHWIRE_HOSTILE_ROUNDS=1000 $(BIN)/python -m pytest -q --timeout 900 \
+		tests/security tests/browser/test_many_sockets.py
+	$(BIN)/python -m conformance.attacks --write
+
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
 	cargo deny --locked check
@@ -74,13 +80,15 @@ clean: ## remove what was built
 	rm -rf $(VENV) target $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: setup-build setup-test setup-peers ready
+.PHONY: setup-build setup-test setup-peers setup-prove ready
 setup-build:
 	@tools/setup build
 setup-test:
 	@tools/setup test
 setup-peers:
 	@tools/setup peers
+setup-prove:
+	@tools/setup prove
 # All that tools/test needs.
 ready: setup-test $(DEV)
 
@@ -99,4 +107,8 @@ $(DEV): $(BUILT)
 
 $(BENCH): $(BUILT)
 	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,bench
+	@touch $@
+
+$(PROVE): $(BUILT)
+	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev,prove
 	@touch $@
