@@ -70,6 +70,11 @@ rules: setup-prove $(PROVE) ## send HTTP/1.1 that breaks its rules to the node, 
 	$(BIN)/python -m conformance.http1
 	$(BIN)/python -m conformance.http1 --behind nginx,haproxy,varnish
 
+attacks: setup-prove $(PROVE) ## attack the node and its peers, and write what came of it into docs/security.md (about 20 minutes)
+	FRESHWIRE_PROVE=1 FRESHWIRE_HOSTILE_ROUNDS=1000 $(BIN)/python -m pytest -q --timeout 900 \
+		tests/security tests/browser/test_many_sockets.py
+	$(BIN)/python -m conformance.attacks --write
+
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
 	cargo deny --locked check
@@ -116,4 +121,8 @@ $(PROVE): $(BUILT)
 
 $(BENCH): $(BUILT)
 	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,bench
+	@touch $@
+
+$(PROVE): $(BUILT)
+	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev,prove
 	@touch $@

@@ -2,6 +2,7 @@
 requests and its watchers go on, and what they watch catches up.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -258,6 +259,40 @@ def test_a_client_that_leaves_while_the_application_hangs_frees_its_place(
         peer.close()
     eventually(lambda: len(left) == 3, "the application hears that its clients have gone")
     eventually(lambda: target.connect().get("/fine").status == 200, "there is room again")
+
+
+def test_an_application_that_holds_on_to_its_requests_holds_no_connection(
+    attack: Callable[..., Target],
+) -> None:
+    leaked: list[Any] = []
+    refused: list[Exception] = []
+
+    async def goes_on(receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        try:
+            await send({"type": "http.response.body", "body": b"late"})
+        except Exception as error:
+            refused.append(error)
+        await asyncio.Event().wait()
+
+    async def leaks(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        leaked.append((scope, receive, send, asyncio.ensure_future(goes_on(receive, send))))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    target = attack(leaks, limit_concurrency=5)
+    peer = target.connect()
+    for _ in range(500):
+        assert peer.get("/").body == b"fine"
+    eventually(lambda: len(refused) == 500, "each hears that its answer is complete")
+    peer.close()
+    eventually(lambda: target.stats()["connections"] <= 1, "the connection is gone")
+    assert len(leaked) == 500
+    assert not target.refused()
+    leaked.clear()
 
 
 def test_what_a_failing_application_says_is_not_shown(target: TargetProcess) -> None:

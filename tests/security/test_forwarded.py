@@ -11,7 +11,6 @@ import pytest
 from .conftest import Target
 from .wire import handshake
 
-
 seen: set[str] = set()
 
 
@@ -84,16 +83,18 @@ def test_the_client_is_who_a_listed_proxy_says(
     assert said == {"client": client, "scheme": scheme}
 
 
-SAID_BY_PROXIES = """Forwarded X-Forwarded X-Forwarded-For X-Forwarded-Host X-Forwarded-Port X-Forwarded-Prefix
+SAID_BY_PROXIES = """
+Forwarded X-Forwarded X-Forwarded-For X-Forwarded-Host X-Forwarded-Port X-Forwarded-Prefix
 X-Forwarded-Proto X-Forwarded-Scheme X-Forwarded-Server X-Forwarded-SSL X-Original-Host X-Original-URL X-Rewrite-URL
 X-Host X-HTTP-Host-Override X-Url-Scheme X-Script-Name X-Real-IP X-Client-IP X-Cluster-Client-IP Client-IP
-True-Client-IP CF-Connecting-IP Fastly-Client-IP Front-End-Https Proxy""".split()
+True-Client-IP CF-Connecting-IP Fastly-Client-IP Front-End-Https Proxy
+"""
 OVERRIDES = ["X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"]
 
 
 @pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-@pytest.mark.parametrize("name", [*SAID_BY_PROXIES, *OVERRIDES])
+@pytest.mark.parametrize("name", [*SAID_BY_PROXIES.split(), *OVERRIDES])
 def test_what_a_proxy_says_reaches_the_application_from_a_listed_one_only(
     name: str, method: str, trusted: bool, nodes: dict[str, Target]
 ) -> None:

@@ -276,7 +276,8 @@ def frame(
 
 def interpret(chunks: Iterator[bytes]) -> Iterator[Event]:
     """HTML Living Standard §9.2.6, for a stream that is cut anywhere."""
-    kind, data, last_id, pending_id = "", [], "", ""
+    kind, last_id, pending_id = "", "", ""
+    data: list[str] = []
     for line in _lines(chunks):
         if not line:
             last_id = pending_id

@@ -40,6 +40,8 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
+    use std::hash::{BuildHasherDefault, DefaultHasher};
 
     #[test]
     fn one_leads_and_the_others_are_named_when_it_lands() {
@@ -49,5 +51,22 @@ mod tests {
         assert!(flights.board("b", (0, 3)));
         assert_eq!(flights.land("a"), [(1, 2)]);
         assert!(flights.board("a", (1, 2)));
+    }
+
+    #[test]
+    fn names_that_collide_under_a_key_that_everybody_knows_do_not_collide_here() {
+        let selectors = |n: u64| Selectors::of(&[("a", n.to_string())].into_iter().collect(), &["a".into()]);
+        let unseeded = BuildHasherDefault::<DefaultHasher>::default();
+        let bucket = |hash: u64| hash & 0xff;
+        let colliding: Vec<_> = (0..)
+            .map(selectors)
+            .filter(|selectors| bucket(unseeded.hash_one(selectors)) == 0)
+            .take(300)
+            .collect();
+        for _ in 0..3 {
+            let flights = Flights::default();
+            let buckets: HashSet<_> = colliding.iter().map(|s| bucket(flights.name(s))).collect();
+            assert!(buckets.len() > 100, "{} buckets", buckets.len());
+        }
     }
 }
