@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Debug, Default)]
 struct Reach {
     members: usize,
+    first_ns: u64,
     last_ns: u64,
     /// Of a change that is known by its POST alone.
     posted: Option<Posted>,
@@ -103,6 +104,9 @@ impl Counts {
         *newest = change;
         let delay = now.saturating_sub(change);
         let reach = self.changes.entry(change).or_default();
+        if reach.members == 0 {
+            reach.first_ns = delay;
+        }
         reach.members += 1;
         reach.last_ns = delay;
         match &mut reach.posted {
@@ -111,14 +115,20 @@ impl Counts {
         }
     }
 
+    /// Whether a change has reached so many since the last mark.
+    pub fn any_reached(&self, members: usize) -> bool {
+        self.changes.values().any(|reach| reach.members >= members)
+    }
+
     /// As JSON; `everybody`: the members that read.
     pub fn as_json(&self, everybody: usize) -> Value {
-        let mut last = Histogram::default();
+        let (mut first, mut last) = (Histogram::default(), Histogram::default());
         let (mut changes, mut reached_all) = (0u64, 0u64);
         for reach in self.changes.values().filter(|reach| reach.members > 0) {
             changes += 1;
             if reach.posted.as_ref().map_or(reach.members >= everybody, |posted| posted.whole) {
                 reached_all += 1;
+                first.add(reach.first_ns);
                 last.add(reach.last_ns);
             }
         }
@@ -134,6 +144,7 @@ impl Counts {
             "reconnects": self.reconnects,
             "statuses": self.statuses,
             "each_us": self.each.as_json(),
+            "first_us": first.as_json(),
             "last_us": last.as_json(),
             "posts_us": self.posts.as_json(),
             "post_statuses": self.post_statuses,

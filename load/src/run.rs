@@ -167,6 +167,7 @@ impl Run<'_> {
         let mut stretch = Stretch::begin(self.options);
         let greetings = std::mem::take(&mut self.crowd.counts).messages;
         let standing = self.crowd.standing;
+        let mut awaiting = false;
         say(&json!({
             "ready": standing.there,
             "gone": standing.gone + standing.failed,
@@ -176,6 +177,11 @@ impl Run<'_> {
             "greetings": greetings,
         }));
         loop {
+            if awaiting && self.crowd.counts.any_reached(self.crowd.everybody()) {
+                awaiting = false;
+                say(&self.marked(stretch.since.elapsed().as_secs_f64(), stretch.client()));
+                stretch = Stretch::begin(self.options);
+            }
             let order = match orders.take() {
                 Ok(Some(order)) => order,
                 Ok(None) if !self.stopped() => {
@@ -200,13 +206,18 @@ impl Run<'_> {
                     say(&said);
                     stretch = Stretch::begin(self.options);
                 }
-                "cut" => {
-                    let (begun, before) = (Instant::now(), self.crowd.standing.there);
+                "await" => {
+                    (self.crowd.counts, awaiting) = (Counts::default(), true);
+                    say(&json!({ "awaiting": self.crowd.everybody() }));
+                    stretch = Stretch::begin(self.options);
+                }
+                order @ ("cut" | "return") => {
+                    let begun = Instant::now();
                     self.crowd.counts.back = Counts::default().back;
-                    self.crowd.cut();
+                    let away = if order == "cut" { self.crowd.cut() } else { self.crowd.come_back() };
                     self.until(None, "coming back", Crowd::is_settled);
                     say(&json!({
-                        "cut": before,
+                        "cut": away,
                         "back": self.crowd.standing.there,
                         "back_s": begun.elapsed().as_secs_f64(),
                         "back_us": self.crowd.counts.back.as_json(),

@@ -10,8 +10,8 @@ use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 impl Crowd {
-    /// Close every connection at once, and have them come back.
-    pub fn cut(&mut self) {
+    /// Close every connection at once, and have them come back; how many.
+    pub fn cut(&mut self) -> usize {
         (self.cut_ns, self.queued_at, self.begun) = (now_ns(), Instant::now(), 0);
         for index in 0..self.size {
             let member = &mut self.members[index];
@@ -21,6 +21,22 @@ impl Crowd {
                 self.queue.push_back(index as u32);
             }
         }
+        self.queue.len()
+    }
+
+    /// Have those come back that are gone, or did not come; how many.
+    pub fn come_back(&mut self) -> usize {
+        (self.cut_ns, self.queued_at, self.begun) = (now_ns(), Instant::now(), 0);
+        (self.standing.gone, self.standing.failed) = (0, 0);
+        self.failed.clear();
+        for index in 0..self.size {
+            let member = &mut self.members[index];
+            if member.presence == Presence::Gone {
+                (member.presence, member.known) = (Presence::Away, false);
+                self.queue.push_back(index as u32);
+            }
+        }
+        self.queue.len()
     }
 
     /// Begin as many connections as may be under way.
