@@ -70,6 +70,9 @@ rules: setup-prove $(PROVE) ## send HTTP/1.1 that breaks its rules to the node, 
 	$(BIN)/python -m conformance.http1
 	$(BIN)/python -m conformance.http1 --behind nginx,haproxy,varnish
 
+conformance: setup-prove $(PROVE) ## let suites of others judge the node (about 25 minutes; one: .venv/bin/python -m conformance.autobahn)
+	$(BIN)/python -m conformance
+
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
 	cargo deny --locked check
