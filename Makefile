@@ -75,6 +75,9 @@ attacks: setup-prove $(PROVE) ## attack the node and its peers, and write what c
 		tests/security tests/browser/test_many_sockets.py
 	$(BIN)/python -m conformance.attacks --write
 
+conformance: setup-prove $(PROVE) ## let suites of others judge the node (about 25 minutes; one: .venv/bin/python -m conformance.autobahn)
+	$(BIN)/python -m conformance
+
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
 	cargo deny --locked check

@@ -10,17 +10,17 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 CONNECTIONS = 1000
 RATE = 500
 LOOK_S = 30.0
 """When the connections that are left are counted, from the first on."""
 PROBE_TIMEOUT_S = 5.0
+ADDRESS = "127.0.0.1"
 PROBE_ADDRESS = "127.0.0.2"
-"""Where the other client comes from: another address than the attack's."""
-ESTABLISHED = ("01", "08")
-"""States in /proc/net/tcp in which a connection is the server's: also one that only the peer has closed."""
+"""Where the attack and the other client come from."""
+BEGIN_S = 5.0
+"""How long an attack may take to be seen; one that is over at once never is."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def run(attack: Attack, port: int) -> Seen:
     prober = threading.Thread(target=_probe, args=(port, seen, done))
     words = [
         *("slowhttptest", "-c", str(CONNECTIONS), "-r", str(RATE), "-v", "0", *attack.flags),
-        *("-l", str(int(LOOK_S) + 30), "-u", f"http://127.0.0.1:{port}{attack.path}"),
+        *("-l", str(int(LOOK_S) + 30), "-u", f"http://{ADDRESS}:{port}{attack.path}"),
     ]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as slow:
         try:
@@ -91,23 +91,22 @@ def run(attack: Attack, port: int) -> Seen:
 
 
 def connections(port: int) -> int:
-    """How many connections the server has from the attack's address."""
-    count = 0
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        local, remote, state, inode = fields[1], fields[2], fields[3], fields[9]
-        count += (
-            local.endswith(f":{port:04X}")
-            and remote.startswith("0100007F:")
-            and state in ESTABLISHED
-            and inode != "0"
-        )
-    return count
+    """How many connections the server has from the attack's address; not those that it has closed."""
+    words = [
+        "ss",
+        "-Htn",
+        "state",
+        "established",
+        "state",
+        "close-wait",
+        f"sport = :{port} and dst {ADDRESS}",
+    ]
+    return len(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines())
 
 
 def _wait_for_first(port: int, slow: subprocess.Popen[bytes]) -> None:
     """Wait for the attack to begin, or to have ended already."""
-    deadline = time.monotonic() + LOOK_S
+    deadline = time.monotonic() + BEGIN_S
     while not connections(port) and slow.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
 
@@ -116,7 +115,7 @@ def _probe(port: int, seen: Seen, done: threading.Event) -> None:
     while True:
         seen.probes += 1
         connection = http.client.HTTPConnection(
-            "127.0.0.1", port, timeout=PROBE_TIMEOUT_S, source_address=(PROBE_ADDRESS, 0)
+            ADDRESS, port, timeout=PROBE_TIMEOUT_S, source_address=(PROBE_ADDRESS, 0)
         )
         with contextlib.closing(connection):
             try:
