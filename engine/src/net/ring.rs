@@ -1,13 +1,11 @@
-#![allow(unsafe_code)]
 //! The ring from the engine's threads to the event loop: a queue, a flag that says whether the loop sleeps, and an
 //! eventfd that wakes it.
 //!
 //! It knows no Python. Producers push and then wake, which costs a system call only if the consumer declared itself
 //! parked; the consumer takes a bounded batch, parks, and looks once more, so that nothing pushed in between is lost.
-use crossbeam_queue::SegQueue;
+use super::sync::{AtomicBool, Ordering, SegQueue, WakeFd, fence};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::os::fd::RawFd;
 
 /// Many producers, one consumer.
 pub struct Ring<T> {
@@ -16,20 +14,24 @@ pub struct Ring<T> {
     /// The consumer sleeps, or will before it looks at the queue again: whoever clears this flag must wake it.
     parked: AtomicBool,
     /// Readable when the consumer should look.
-    event: OwnedFd,
+    event: WakeFd,
 }
 
 impl<T> Ring<T> {
     /// An empty ring whose consumer sleeps.
     pub fn new() -> io::Result<Self> {
-        // SAFETY: eventfd takes no pointers; what it returns is checked before it is owned.
-        let event = own(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })?;
-        Ok(Self { queue: SegQueue::new(), parked: AtomicBool::new(true), event })
+        Ok(Self { queue: SegQueue::new(), parked: AtomicBool::new(true), event: WakeFd::new()? })
     }
 
     /// What the consumer's poller watches.
     pub fn fileno(&self) -> RawFd {
-        self.event.as_raw_fd()
+        self.event.fd()
+    }
+
+    /// The eventfd itself.
+    #[cfg(loom)]
+    pub fn event(&self) -> &WakeFd {
+        &self.event
     }
 
     /// Add an item. It may stay unseen until [`Ring::wake`].
@@ -43,7 +45,7 @@ impl<T> Ring<T> {
         // of the two sides sees the other.
         fence(Ordering::SeqCst);
         if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::AcqRel) {
-            self.signal();
+            self.event.signal();
         }
     }
 
@@ -57,11 +59,11 @@ impl<T> Ring<T> {
                 taken += 1;
                 if taken == limit {
                     // The eventfd may have been read by an earlier turn of this loop.
-                    self.signal();
+                    self.event.signal();
                     return;
                 }
             }
-            self.clear();
+            self.event.clear();
             if self.park() {
                 return;
             }
@@ -74,42 +76,18 @@ impl<T> Ring<T> {
         fence(Ordering::SeqCst);
         self.queue.is_empty() || !self.parked.swap(false, Ordering::AcqRel)
     }
-
-    /// Make the eventfd readable.
-    fn signal(&self) {
-        let one = 1u64.to_ne_bytes();
-        // SAFETY: the descriptor is open as long as `self`, and the buffer is eight bytes. The only error is a counter
-        // at its maximum, which is readable all the same.
-        unsafe { libc::write(self.fileno(), one.as_ptr().cast(), one.len()) };
-    }
-
-    /// Make the eventfd unreadable.
-    fn clear(&self) {
-        let mut count = [0u8; 8];
-        // SAFETY: as above; it does not block, and "nothing to read" is as good.
-        unsafe { libc::read(self.fileno(), count.as_mut_ptr().cast(), count.len()) };
-    }
 }
 
-/// Take over an open descriptor that nobody else owns.
-pub fn own(fd: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: fcntl(F_GETFD) takes any number.
-    if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: it is open, and the caller gives it away.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::net::sys::{EPOLLIN, Poller, Ready};
     use std::sync::Arc;
 
     fn readable(ring: &Ring<u32>, timeout_ms: i32) -> bool {
-        let mut poll = libc::pollfd { fd: ring.fileno(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one valid pollfd.
-        unsafe { libc::poll(&mut poll, 1, timeout_ms) == 1 }
+        let poller = Poller::new().unwrap();
+        poller.add(ring.fileno(), EPOLLIN, 0).unwrap();
+        poller.wait(&mut [Ready { events: 0, u64: 0 }; 1], timeout_ms) == 1
     }
 
     fn take(ring: &Ring<u32>, limit: usize) -> Vec<u32> {
