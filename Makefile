@@ -29,7 +29,7 @@ DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench audit fmt clean FORCE
+.PHONY: help setup build demo test check bench fuzz loom sanitize audit fmt clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -54,6 +54,15 @@ check: setup-build $(DEV) ## format, lint and types
 
 bench: setup-test $(BENCH) ## measure, beside peers and the floor (about 15 minutes; BENCH_ARGS="--only memory --rounds 3")
 	$(BIN)/python -m benchmarks.run --json benchmarks/results/latest.json $(BENCH_ARGS)
+
+fuzz: setup-build ## look for inputs that break a property (about 20 minutes; FUZZ_SECONDS=60 for each target)
+	tools/fuzz
+
+loom: setup-build ## try every order of steps of the inbox and the ring
+	RUSTFLAGS="--cfg loom" cargo test --quiet --locked --package freshwire-engine --release --target-dir target/loom --test loom
+
+sanitize: setup-build ## the engine's tests with AddressSanitizer and LeakSanitizer
+	tools/sanitize
 
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)

@@ -109,11 +109,13 @@ fn a_batch_that_is_full_leaves_the_ring_readable_for_the_rest() {
             let ring = ring.clone();
             thread::spawn(move || {
                 ring.push((0, 0));
+                ring.wake();
                 ring.push((0, 1));
+                ring.push((0, 2));
                 ring.wake();
             })
         };
-        in_order(&drain(&ring, 2, 1), 1, 2);
+        in_order(&drain(&ring, 3, 2), 1, 3);
         producer.join().unwrap();
     });
 }
