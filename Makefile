@@ -78,6 +78,15 @@ attacks: setup-prove $(PROVE) ## attack the node and its peers, and write what c
 conformance: setup-prove $(PROVE) ## let suites of others judge the node (about 25 minutes; one: .venv/bin/python -m conformance.autobahn)
 	$(BIN)/python -m conformance
 
+fuzz: setup-build ## look for inputs that break a property (about 20 minutes; FUZZ_SECONDS=60 for each target)
+	tools/fuzz
+
+loom: setup-build ## try every order of steps of the inbox and the ring
+	RUSTFLAGS="--cfg loom" cargo test --quiet --locked --package freshwire-engine --release --target-dir target/loom --test loom
+
+sanitize: setup-build ## the engine's tests with AddressSanitizer and LeakSanitizer
+	tools/sanitize
+
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
 	cargo deny --locked check

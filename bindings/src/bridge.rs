@@ -1,7 +1,7 @@
 //! Both directions between the engine and the event loop, without Python: the engine's calls go into the [`Ring`],
 //! the application's answers go out through the [`Outbox`].
-use crate::ring::Ring;
 use freshwire_engine::app::{Answer, Answers, App, Event, ExchangeId, Request};
+use freshwire_engine::net::ring::Ring;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -13,7 +13,6 @@ mod message;
 mod node;
 mod ready;
 mod receive;
-mod ring;
 mod scope;
 mod send;
 mod waiting;

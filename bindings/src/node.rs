@@ -1,8 +1,8 @@
 //! `Node`: the engine, its ring and the application behind it, as one Python object.
 use crate::application::{Application, Parts};
 use crate::bridge::{Bridge, Item};
-use crate::ring::own;
 use freshwire_engine::limits::Options;
+use freshwire_engine::net::sys::own;
 use freshwire_engine::node::{Listener, Node as Engine, Role};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;

@@ -2,10 +2,9 @@
 //!
 //! A producer wakes the shard only if the shard said that it is about to sleep; the shard looks once more after saying
 //! so. Nothing cleverer is needed: the lock is held for a push or a swap.
-use super::sys::WakeFd;
+use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering::SeqCst, WakeFd};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 /// Commands of one kind for one shard.
 pub struct Inbox<T> {
@@ -18,7 +17,7 @@ pub struct Inbox<T> {
 impl<T> Inbox<T> {
     /// An empty one.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { queue: Mutex::default(), parked: AtomicBool::new(false), wake: WakeFd::new()? })
+        Ok(Self { queue: Mutex::new(vec![]), parked: AtomicBool::new(false), wake: WakeFd::new()? })
     }
 
     fn queue(&self) -> MutexGuard<'_, Vec<T>> {
@@ -64,7 +63,7 @@ impl<T> Inbox<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::net::sys::{EPOLLIN, Poller, Ready};

@@ -1,6 +1,9 @@
-//! What a shard stands on: system calls, the slab of connections, coarse timers, the inbox, the log's output. Nothing here knows HTTP.
+//! What a shard stands on: system calls, the slab of connections, coarse timers, the inbox, the ring to whoever answers,
+//! the log's output. Nothing here knows HTTP.
 pub mod inbox;
 pub mod output;
+pub mod ring;
 pub mod slab;
+mod sync;
 pub mod sys;
 pub mod wheel;

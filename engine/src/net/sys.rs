@@ -192,6 +192,14 @@ fn address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
+/// Take over an open descriptor that nobody else owns.
+pub fn own(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: any number may be asked about.
+    check(if fd < 0 { -1 } else { unsafe { libc::fcntl(fd, libc::F_GETFD) } })?;
+    // SAFETY: it is open, and the caller gives it away.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Close a descriptor.
 pub fn close(fd: RawFd) {
     // SAFETY: the caller owns it and forgets it.
