@@ -10,9 +10,14 @@ PORT ?=
 # More arguments for pytest, as in: make test PYTEST_ARGS="-k tags -x"
 PYTEST_ARGS ?=
 
+# More arguments for the bad days, as in: make faults FAULTS_ARGS="it_is_killed --seed 7"
+FAULTS_ARGS ?=
+
 # More arguments for the benchmarks, as in: make bench BENCH_ARGS="--quick"
 BENCH_ARGS ?=
 RESULTS := benchmarks/results/latest.json
+# The same for a million watchers, as in: make million MILLION_ARGS="--watchers 200000"
+MILLION_ARGS ?=
 
 # maturin installs into the virtualenv that it is told; whatever is activated outside has no say.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -28,9 +33,11 @@ TOOLS := $(VENV)/.tools
 BUILT := $(VENV)/.built
 DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
+PROVE := $(VENV)/.prove
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench page audit fmt clean FORCE
+# Every target with a description after it.
+.PHONY: FORCE $(shell sed -n 's/^\([a-z]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -59,6 +66,16 @@ bench: setup-peers $(BENCH) ## measure, beside peers and the floor (about 25 min
 page: $(BUILT) ## write the figures of the last `make bench` into docs/benchmarks.md
 	$(BIN)/python -m benchmarks.page $(RESULTS)
 
+million: setup-test $(BENCH) ## hold a million watchers and show that each gets a change (24 GB; MILLION_ARGS="--dry-run")
+	$(BIN)/python -m benchmarks.million $(MILLION_ARGS)
+
+rules: setup-prove $(PROVE) ## send HTTP/1.1 that breaks its rules to the node, to other servers, and through proxies
+	$(BIN)/python -m conformance.http1
+	$(BIN)/python -m conformance.http1 --behind nginx,haproxy,varnish
+
+faults: setup-test $(DEV) ## bad days at their full size: everything fails in turn, and clients judge (FAULTS_ARGS="--minutes 60")
+	$(BIN)/python -m conformance.faults $(FAULTS_ARGS)
+
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
 	cargo deny --locked check
@@ -74,11 +91,13 @@ clean: ## remove what was built
 	rm -rf $(VENV) target $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: setup-build setup-test setup-peers ready
+.PHONY: setup-build setup-test setup-prove setup-peers ready
 setup-build:
 	@tools/setup build
 setup-test:
 	@tools/setup test
+setup-prove:
+	@tools/setup prove
 setup-peers:
 	@tools/setup peers
 # All that tools/test needs.
@@ -95,6 +114,10 @@ $(BUILT): $(TOOLS) $(NATIVE) $(if $(MODULE),,FORCE)
 
 $(DEV): $(BUILT)
 	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev
+	@touch $@
+
+$(PROVE): $(BUILT)
+	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev,prove
 	@touch $@
 
 $(BENCH): $(BUILT)

@@ -38,6 +38,10 @@ class Station:
     """Push the state, with the time in it, at a rate for so many seconds."""
     greets: bool = True
     """Whether a new subscriber gets the state at once."""
+    window: int = 64
+    """Connects that may be under way at once: as many as it can stand."""
+    enough: float = 1.0
+    """The share of them that must succeed: less only for a peer that loses some."""
 
 
 def watching(path: str) -> dict[str, bytes]:

@@ -207,6 +207,7 @@ NONSENSE = {
     "a key twice": b'{"tags": ["t"], "tags": ["u"]}',
     "deep lists": b'{"tags": ' + b"[" * 100_000,
     "deep objects": b'{"tags": ' + b'{"a":' * 100_000,
+    "deeper than 64": b'{"tags": [' + b"[" * 70 + b"]" * 70 + b"]}",
     "deep and closed": b'{"tags": ' + b"[" * 200 + b"]" * 200 + b"}",
     "a huge number": b'{"tags": [' + b"9" * 500_000 + b"]}",
     "a huge exponent": b'{"tags": [1e999999999]}',

@@ -138,6 +138,27 @@ def test_no_odd_request_changes_what_others_get(app: App, target: Target) -> Non
         assert copy_of(peer.get(spelling)) == plain, spelling
 
 
+RENAMED = [name for name in ODD_NAMES if name.lower().startswith(("x-forwarded", "x-original", "x-rewrite"))]
+RENAMED += ["Forwarded", "X-Host", "X-HTTP-Host-Override", "X-HTTP-Method-Override", "X-Method-Override"]
+RENAMED += ["X-Url-Scheme", "X-Real-IP", "X-Client-IP", "Client-IP", "True-Client-IP", "CF-Connecting-IP"]
+
+
+@pytest.mark.parametrize("opening", ["a GET", "a watch", "a poll"])
+def test_the_first_reader_of_a_shared_resource_does_not_choose_what_others_get(
+    opening: str, target: Target
+) -> None:
+    for name in RENAMED:
+        path = f"/reflects/first/{next(numbers)}"
+        lines = {"a GET": [], "a watch": ["Accept: text/event-stream"]}.get(
+            opening, ['If-None-Match: "none"', "Prefer: wait=1"]
+        )
+        with Peer(target.address) as first:
+            first.send(request(path, f"{name}: evil.example", *lines))
+            assert first.stream().status == 200
+        assert b"evil" not in target.connect().get(path, host="localhost").body, name
+    assert target.refused() == {"forwarding_fields": len(RENAMED)}
+
+
 @pytest.mark.parametrize(
     "sent",
     [

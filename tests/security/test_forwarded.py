@@ -12,9 +12,13 @@ from .conftest import Target
 from .wire import handshake
 
 
+seen: set[str] = set()
+
+
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         return
+    seen.update(name.decode() for name, _ in scope["headers"])
     said = json.dumps({"client": scope["client"][0], "scheme": scope["scheme"]}).encode()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": said})
@@ -78,6 +82,28 @@ def test_the_client_is_who_a_listed_proxy_says(
     with nodes[",".join(trusted)].one_test() as target:
         said = json.loads(target.connect().get("/", *lines).body)
     assert said == {"client": client, "scheme": scheme}
+
+
+SAID_BY_PROXIES = """Forwarded X-Forwarded X-Forwarded-For X-Forwarded-Host X-Forwarded-Port X-Forwarded-Prefix
+X-Forwarded-Proto X-Forwarded-Scheme X-Forwarded-Server X-Forwarded-SSL X-Original-Host X-Original-URL X-Rewrite-URL
+X-Host X-HTTP-Host-Override X-Url-Scheme X-Script-Name X-Real-IP X-Client-IP X-Cluster-Client-IP Client-IP
+True-Client-IP CF-Connecting-IP Fastly-Client-IP Front-End-Https Proxy""".split()
+OVERRIDES = ["X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"]
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("name", [*SAID_BY_PROXIES, *OVERRIDES])
+def test_what_a_proxy_says_reaches_the_application_from_a_listed_one_only(
+    name: str, method: str, trusted: bool, nodes: dict[str, Target]
+) -> None:
+    with nodes["127.0.0.1" if trusted else ""].one_test() as target:
+        seen.clear()
+        body = ["Content-Length: 0"] if method == "POST" else []
+        assert target.connect().get("/", f"{name}: 6.6.6.6", *body, method=method).status == 200
+        reaches = trusted or (name in OVERRIDES and method == "POST")
+        assert (name.lower() in seen) == reaches
+        assert target.refused() == ({} if reaches else {"forwarding_fields": 1})
 
 
 def test_a_forged_scheme_makes_no_origin_ours(nodes: dict[str, Target]) -> None:

@@ -20,6 +20,10 @@ FOREIGN = {
     "another site in capitals": "HTTP://EVIL.EXAMPLE",
     "another script": "http://127.0.0.\u0661:{port}",
     "another site in punycode": "http://xn--bcher-kva.example",
+    "another site in its own script": "http://b\u00fccher.example",
+    "a digit of another script": "http://127.0.0.\uff11:{port}",
+    "a listed one in another script": "https://\u0430pp.example",
+    "a listed one with a dot": "https://app.example.",
     "user information": "http://127.0.0.1:{port}@evil.example",
     "a path": "http://127.0.0.1:{port}/",
     "two": "http://127.0.0.1:{port} http://evil.example",
@@ -133,6 +137,26 @@ def test_a_websocket_that_cookies_authenticate_needs_an_origin(way: Way, app: Ap
     assert "Origin" in answer.problem
     assert not app.asked
     assert target.refused() == {"origin": 1}
+
+
+@WAYS
+def test_of_two_origins_neither_is_believed(way: Way, app: App, target: Target) -> None:
+    own = f"Origin: http://{target.authority}"
+    for lines in ([own, "Origin: http://evil.example"], ["Origin: null", own], [own, own]):
+        answer = way(target.connect(), *lines, "Cookie: session=1")
+        assert (answer.status, answer["connection"]) == (403, "close")
+    assert not app.asked
+    assert target.refused() == {"origin": 3}
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_two_origins_of_a_write_neither_is_believed(first: bool, app: App, target: Target) -> None:
+    lines = [f"Origin: http://{target.authority}", "Origin: http://evil.example"]
+    answer = target.connect().get(
+        "/", *(lines if first else lines[::-1]), "Cookie: session=1", "Content-Length: 0", method="POST"
+    )
+    assert answer.status == 403
+    assert not app.asked
 
 
 def test_what_is_refused_says_which_option_would_allow_it(target: Target) -> None:

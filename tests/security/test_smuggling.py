@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from .ambiguous import BODIES, FIRST_LINES, HEADS
 from .conftest import Target, eventually
 from .wire import TEXT, Peer, frame, handshake, request
 
@@ -103,6 +104,13 @@ REFUSED = {  # or ignored, which is the same to who sends something behind it
     ),
     "no key": (handshake("/").replace(b"Sec-WebSocket-Key", b"X-Key"), b"400"),
     "POST": (handshake("/").replace(b"GET", b"POST", 1), b"40"),
+    "a body": (handshake("/", "Content-Length: 5") + b"hello", b"400"),
+    "a body that is not there": (handshake("/", "Content-Length: 1000"), b"400"),
+    "a chunked body": (handshake("/", "Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n\r\n", b"400"),
+    "a watch with a body": (
+        handshake("/", "Content-Length: 5", subprotocol="freshwire.v1") + b"hello",
+        b"400",
+    ),
     "h2c": (
         request("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
         b"200",
@@ -142,6 +150,7 @@ def test_nothing_behind_an_upgrade_that_a_limit_refuses_is_answered(
     came = answers(target.connect(), handshake("/", subprotocol=subprotocol) + HIDDEN)
     assert came.startswith(b"HTTP/1.1 503"), came
     assert responses(came) == 1, came
+    assert re.search(rb"\r\nretry-after: [1-5]\r\n", came), came
     assert target.refused() == {"limit_concurrency": 1}
 
 
@@ -155,6 +164,13 @@ def test_nothing_behind_a_watch_above_the_limit_is_answered(app: App, attack: Ca
     assert responses(came) == 1, came
     assert b"max_watched" in came
     assert target.refused() == {"max_watched": 1}
+    # Who is turned away is told when to come back, not all at the same moment.
+    came += b"".join(
+        answers(target.connect(), handshake("/second", subprotocol="freshwire.v1")) for _ in range(30)
+    )
+    later = re.findall(rb"\r\nretry-after: (\d+)\r\n", came)
+    assert len(later) == 31
+    assert 1 < len(set(later)) <= 5
     assert "/hidden" not in app.asked
 
 
@@ -165,41 +181,6 @@ def test_a_request_behind_an_accepted_upgrade_is_no_request(app: App, target: Ta
     assert peer.frame().payload == b"answered"
     assert peer.frame().code == 1002  # "GE" are the reserved bits and no mask
     assert app.asked == ["/watched"]
-
-
-HEADS = {
-    "both lengths": ("Content-Length: 5", "Transfer-Encoding: chunked"),
-    "two lengths": ("Content-Length: 5", "Content-Length: 6"),
-    "one length twice": ("Content-Length: 5", "Content-Length: 5"),
-    "a list of lengths": ("Content-Length: 5, 5",),
-    "a signed length": ("Content-Length: +5",),
-    "a negative length": ("Content-Length: -5",),
-    "a hexadecimal length": ("Content-Length: 0x5",),
-    "a huge length": ("Content-Length: 18446744073709551621",),
-    "an empty length": ("Content-Length:",),
-    "a length with a space": ("Content-Length: 5 5",),
-    "a space before the colon": ("Content-Length : 5",),
-    "a tab before the colon": ("Transfer-Encoding\t: chunked",),
-    "an underscore is no hyphen": ("Content_Length: 5", "Transfer-Encoding: chunked, chunked"),
-    "an odd coding": ("Transfer-Encoding: xchunked",),
-    "an unknown coding": ("Transfer-Encoding: gzip, chunked",),
-    "a coding after chunked": ("Transfer-Encoding: chunked, identity",),
-    "chunked twice": ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
-    "a quoted coding": ('Transfer-Encoding: "chunked"',),
-    "a coding with a parameter": ("Transfer-Encoding: chunked;q=1",),
-    "a coding with a vertical tab": ("Transfer-Encoding: \x0bchunked",),
-    "an empty coding": ("Transfer-Encoding:",),
-    "a folded line": ("X: a\r\n b",),
-    "a folded coding": ("Transfer-Encoding:\r\n chunked",),
-    "a bare LF": ("X: a\nTransfer-Encoding: chunked",),
-    "a bare CR": ("X: a\rTransfer-Encoding: chunked",),
-    "NUL": ("X: a\0b",),
-    "no name": (": value",),
-    "no colon": ("Transfer-Encoding",),
-    "a name with a space": ("X Y: z",),
-    "a name with a bracket": ("X(: z",),
-    "two hosts": ("Host: localhost",),
-}
 
 
 @pytest.mark.parametrize("lines", HEADS.values(), ids=HEADS)
@@ -215,51 +196,12 @@ def test_an_ambiguous_head_is_refused_and_nothing_behind_it_is_read(
     assert sum(target.refused().values()) == 1
 
 
-FIRST_LINES = {
-    "two spaces": b"GET  / HTTP/1.1",
-    "a tab": b"GET\t/ HTTP/1.1",
-    "HTTP/0.9": b"GET /",
-    "HTTP/1.2": b"GET / HTTP/1.2",
-    "HTTP/2.0": b"GET / HTTP/2.0",
-    "the HTTP/2 preface": b"PRI * HTTP/2.0",
-    "a lower-case version": b"GET / http/1.1",
-    "a fragment": b"GET /#a HTTP/1.1",
-    "a space in the target": b"GET /a b HTTP/1.1",
-    "a control byte in the target": b"GET /\x01 HTTP/1.1",
-    "a broken escape": b"GET /%zz HTTP/1.1",
-    "no slash": b"GET a HTTP/1.1",
-    "a star": b"GET * HTTP/1.1",
-    "another authority": b"GET http://other.example/ HTTP/1.1",
-    "another scheme": b"GET gopher://localhost/ HTTP/1.1",
-    "TLS": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",
-}
-
-
 @pytest.mark.parametrize("line", FIRST_LINES.values(), ids=FIRST_LINES)
 def test_a_first_line_that_parsers_differ_on_is_refused(line: bytes, app: App, target: Target) -> None:
     came = answers(target.connect(), line + b"\r\nHost: localhost\r\n\r\n" + HIDDEN)
     assert came[:10] in (b"HTTP/1.1 4", b"HTTP/1.1 5"), came
     assert responses(came) == 1, came
     assert not app.asked
-
-
-BODIES = {
-    "a size with a sign": b"+5\r\nhello\r\n0\r\n\r\n",
-    "a size with 0x": b"0x5\r\nhello\r\n0\r\n\r\n",
-    "a size with a space": b"5 \r\nhello\r\n0\r\n\r\n",
-    "no size": b"\r\nhello\r\n0\r\n\r\n",
-    "a size that overflows": b"fffffffffffffffff\r\nhello",
-    "a size with many zeros": b"0" * 40 + b"5\r\nhello\r\n0\r\n\r\n",
-    "a bare LF behind the size": b"5\nhello\r\n0\r\n\r\n",
-    "a bare LF behind the data": b"5\r\nhello\n0\r\n\r\n",
-    "more data than said": b"5\r\nhello!\r\n0\r\n\r\n",
-    "a bare LF in an extension": b"5;a\nb\r\nhello\r\n0\r\n\r\n",
-    "a bare CR in an extension": b"5;a\rb\r\nhello\r\n0\r\n\r\n",
-    "a bare LF at the end": b"5\r\nhello\r\n0\r\n\n",
-    "a folded trailer": b"5\r\nhello\r\n0\r\nX: a\r\n b\r\n\r\n",
-    "a trailer without a name": b"5\r\nhello\r\n0\r\n: a\r\n\r\n",
-    "NUL in a trailer": b"5\r\nhello\r\n0\r\nX: \0\r\n\r\n",
-}
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)

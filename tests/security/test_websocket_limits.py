@@ -2,6 +2,8 @@
 application's WebSocket alike.
 """
 
+import asyncio
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -197,6 +199,62 @@ def test_what_a_peer_sends_grows_nothing(attack_process: Callable[..., TargetPro
     assert target.memory_kib() - before < 3 * 1024
 
 
+def test_a_bomb_takes_no_room(attack_process: Callable[..., TargetProcess]) -> None:
+    target = attack_process(SOURCE)
+    bomb = deflated(bytes(100 * 2**20))
+    assert 100_000 < len(bomb) < 110_000
+    # As one frame above the limit, and in fragments of which each is below it.
+    whole = frame(BINARY, bomb, bits=COMPRESSED)
+    pieces = frame(BINARY, bomb[:30_000], bits=COMPRESSED, last=False) + frame(CONTINUATION, bomb[30_000:])
+    for sent in (whole, pieces):
+        with opened(target, "", DEFLATE) as peer:
+            peer.try_send(sent)
+    before = target.memory_kib()
+    for sent in (whole, pieces):
+        for subprotocol in ("", "freshwire.v1"):
+            with opened(target, subprotocol, DEFLATE) as peer:
+                peer.try_send(sent)
+                peer.rest()
+    assert target.refused() == {"message_too_large": 6}
+    assert target.memory_kib() - before < 1024
+
+
+@BOTH
+def test_65_000_fragments_are_cut_short(
+    subprotocol: str, attack_process: Callable[..., TargetProcess]
+) -> None:
+    target = attack_process(SOURCE)
+    peers = [opened(target, subprotocol) for _ in range(20)]
+    before = target.memory_kib()
+    for peer in peers:
+        peer.try_send(
+            frame(TEXT, b"x" * 64, last=False) + frame(CONTINUATION, b"x" * 64, last=False) * 65_000
+        )
+        peer.rest()
+    assert sum(target.refused().values()) == 20
+    assert set(target.refused()) <= {"websocket_rate", "websocket_policy", "message_too_large"}
+    # What was sent was 84 MiB.
+    assert target.memory_kib() - before < 4 * 1024
+
+
+@BOTH
+def test_20_000_pings_are_answered_with_a_few_pongs(subprotocol: str, target: Target) -> None:
+    peer = opened(target, subprotocol)
+    for n in range(200):
+        if not peer.try_send(b"".join(frame(PING, b"%05d" % (n * 100 + m)) for m in range(100))):
+            break
+    frames = []
+    try:
+        while not frames or frames[-1].op != CLOSE:
+            frames.append(peer.frame())
+    except Closed:  # by a reset, because so much was on its way
+        pass
+    pongs = [said.payload for said in frames if said.op == PONG]
+    assert len(pongs) <= 60
+    assert pongs == sorted(pongs)
+    assert set(target.refused()) == {"websocket_rate"}
+
+
 @BOTH
 def test_a_bomb_is_refused_for_what_it_inflates_to(subprotocol: str, target: Target) -> None:
     bomb = deflated(bytes(2**20))
@@ -212,6 +270,40 @@ def test_compression_keeps_no_memory_of_a_connection(target: Target) -> None:
     accepted = target.connect().upgrade("/", asked)["sec-websocket-extensions"]
     assert "server_no_context_takeover" in accepted
     assert "client_no_context_takeover" in accepted
+
+
+def test_what_came_before_a_fault_is_answered_before_it(target: Target) -> None:
+    peer = opened(target)
+    peer.send(frame(TEXT, b"a") + frame(BINARY, b"b") + frame(3, b"") + frame(PING, b"never read"))
+    assert [peer.message().payload for _ in range(2)] == [b"a", b"b"]
+    assert ended(peer).code == 1002
+    assert target.refused() == {"websocket_protocol": 1}
+
+
+def test_a_fault_ends_the_connection_of_an_application_that_does_not_listen(
+    attack: Callable[..., Target],
+) -> None:
+    left = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                await send({"type": "websocket.send", "text": "tick"})
+                await asyncio.sleep(0.05)
+        finally:
+            left.set()
+
+    peer = attack(app).connect()
+    assert peer.upgrade("/").status == 101
+    peer.send(frame(TEXT, b"unheard") + frame(3, b""))
+    while (got := peer.message()).op == TEXT:
+        assert got.payload == b"tick"
+    assert got.code == 1002
+    assert left.wait(10)
 
 
 @BOTH

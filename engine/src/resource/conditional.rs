@@ -65,18 +65,19 @@ fn names(line: &[u8], wanted: &[u8]) -> bool {
     if rest == b"*" {
         return true;
     }
-    while let Some(quoted) = opaque(rest).strip_prefix(b"\"") {
+    loop {
+        // RFC 9110 §5.6.1.2: empty elements are no error.
+        while let Some(after) = rest.strip_prefix(b",") {
+            rest = after.trim_ascii_start();
+        }
+        let Some(quoted) = opaque(rest).strip_prefix(b"\"") else { return false };
         let Some(end) = memchr::memchr(b'"', quoted) else { return false };
         let tag = opaque(rest);
         if &tag[..end + 2] == wanted {
             return true;
         }
         rest = quoted[end + 1..].trim_ascii_start();
-        while let Some(after) = rest.strip_prefix(b",") {
-            rest = after.trim_ascii_start();
-        }
     }
-    false
 }
 
 #[cfg(test)]
@@ -101,7 +102,9 @@ mod tests {
 
     #[test]
     fn if_none_match_compares_weakly_with_each_tag_listed() {
-        for line in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "\"b\" ,,W/\"a\"", "*", " * ", "\"b,\",\"a\""] {
+        for line in
+            ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "\"b\" ,,W/\"a\"", ", ,\"a\",", "*", " * ", "\"b,\",\"a\""]
+        {
             assert!(not_modified(&rep("\"a\""), &[("if-none-match", line)]), "{line}");
             assert!(not_modified(&rep("W/\"a\""), &[("if-none-match", line)]), "{line}");
         }

@@ -8,6 +8,7 @@
 use super::flights::Waiter;
 use super::ghosts::Ghosts;
 use super::key::{ResourceKey, VariantKey};
+use super::policy::is_representation;
 use super::representation::Representation;
 use super::tags::TagHash;
 use super::watch::{Landing, Next, Notices, Opened, Outcome, Reader, Source};
@@ -119,7 +120,7 @@ impl Watches {
     pub fn saw(&self, key: &VariantKey, read: &Representation, changed: impl FnOnce(&Representation) -> u64) {
         let mut state = self.state();
         // What is a refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
-        let refused = !(200..300).contains(&read.status);
+        let refused = !is_representation(read.status);
         let topic = state.by_key.get(key).copied();
         if refused && let Some(watch) = topic.and_then(|topic| state.watches.get_mut(&topic)) {
             watch.doubt(read.position.offset);

@@ -11,7 +11,7 @@ use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::conditional::{self, Outcome};
 use crate::resource::key::{Audience, Selectors, VariantKey, Vary, canonical_fields};
-use crate::resource::policy::Sharing;
+use crate::resource::policy::{Sharing, is_representation};
 use crate::resource::representation::{Made, Representation};
 use crate::resource::token::expires_unix_s;
 use crate::resource::watch::{Opened, Reader, Source};
@@ -36,7 +36,7 @@ impl Shard {
         {
             shared.metrics.hits.fetch_add(1, Relaxed);
             // What is no representation opens no watch: it is the answer, as it would be from the application.
-            let refused = !(200..300).contains(&kept.status);
+            let refused = !is_representation(kept.status);
             if once || refused {
                 let collapsed = work.waits_since.is_some() && !resources.is_fresh(kept, self.now_ms);
                 let status =
