@@ -8,6 +8,7 @@
 use super::flights::Waiter;
 use super::ghosts::Ghosts;
 use super::key::{ResourceKey, VariantKey};
+use super::landed::Landed;
 use super::policy::is_representation;
 use super::representation::Representation;
 use super::tags::TagHash;
@@ -65,6 +66,7 @@ struct State {
     /// By what a resource's variants are chosen, and how many of them are watched.
     vary: HashMap<ResourceKey, Varied, RandomState>,
     ghosts: Ghosts,
+    landed: Landed,
 }
 
 /// The names of the fields, and how many variants chosen by them are watched.
@@ -116,20 +118,30 @@ impl Watches {
     }
 
     /// A client was given this representation outside of a watch: whoever watches the variant gets it too, and if it
-    /// differs from what a watcher that left may have, that watcher no longer counts as up to date.
-    pub fn saw(&self, key: &VariantKey, read: &Representation, changed: impl FnOnce(&Representation) -> u64) {
+    /// differs from what a watcher that left may have, that watcher no longer counts as up to date. False: something
+    /// else was given out at a later position, so that nobody else should get this.
+    pub fn saw(
+        &self,
+        key: &VariantKey,
+        read: &Representation,
+        changed: impl FnOnce(&Representation) -> u64,
+    ) -> bool {
         let mut state = self.state();
-        // What is a refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
-        let refused = !is_representation(read.status);
         let topic = state.by_key.get(key).copied();
-        if refused && let Some(watch) = topic.and_then(|topic| state.watches.get_mut(&topic)) {
+        let Some((topic, watch)) = topic.and_then(|topic| Some((topic, state.watches.get_mut(&topic)?)))
+        else {
+            state.ghosts.saw(key, read);
+            return state.landed.note(&key.resource, read, read.position.offset);
+        };
+        let newest = read.position.offset >= watch.read_at || read.same_as(&watch.current);
+        // What is a refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
+        if !is_representation(read.status) {
             watch.doubt(read.position.offset);
-        } else if let Some(topic) = topic {
+        } else {
             self.absorb(&mut state, topic, read.copy(), changed);
             self.see_to(&mut state, topic);
-        } else {
-            state.ghosts.saw(key, read);
         }
+        newest
     }
 
     /// The newest representation of a watched variant, under its key.
@@ -161,7 +173,7 @@ impl Watches {
         let mut state = self.state();
         let topic = *state.by_key.get(key)?;
         let watch = state.watches.get_mut(&topic)?;
-        if !fresh(&watch.current) {
+        if watch.current.since > watch.read_at || !fresh(&watch.current) {
             return None;
         }
         watch.watchers += 1;
@@ -195,6 +207,7 @@ impl Watches {
         if let Some(since) = state.ghosts.revive(key, &read) {
             read.since = since;
         }
+        state.landed.settle(&key.resource, &mut read);
         let topic = self.hub.create();
         let current = Arc::new(read);
         let watch = Watch {
@@ -202,7 +215,7 @@ impl Watches {
             source: Arc::new(source),
             home: shard,
             read_at: current.position.offset,
-            needed: changed(&current),
+            needed: changed(&current).max(current.since.saturating_sub(1)),
             current: current.clone(),
             announced: None,
             reading: false,
@@ -378,7 +391,8 @@ impl Watches {
         mut read: Representation,
         changed: impl FnOnce(&Representation) -> u64,
     ) {
-        let Some(watch) = state.watches.get_mut(&topic) else { return };
+        let State { watches, by_tag, landed, .. } = state;
+        let Some(watch) = watches.get_mut(&topic) else { return };
         if read.position.offset <= watch.read_at {
             if !read.same_as(&watch.current) {
                 watch.doubt(read.position.offset);
@@ -391,11 +405,14 @@ impl Watches {
         let same = read.same_as(&watch.current);
         if same {
             read.since = watch.current.since;
+        } else {
+            landed.settle(&watch.key.resource, &mut read);
+            watch.needed = watch.needed.max(read.since - 1);
         }
         let before = std::mem::replace(&mut watch.current, Arc::new(read));
         let current = watch.current.clone();
         if before.tags != current.tags {
-            self.index(&mut state.by_tag, topic, &before.tags, &current.tags);
+            self.index(by_tag, topic, &before.tags, &current.tags);
             watch.needed = watch.needed.max(changed(&current));
         }
         if !same {
@@ -446,6 +463,7 @@ impl Watches {
                 state.vary.remove(&watch.key.resource);
             }
         }
+        state.landed.note(&watch.key.resource, &watch.current, watch.read_at);
         self.index(&mut state.by_tag, topic, &watch.current.tags, &[]);
         self.hub.retire(topic);
         Some(watch)

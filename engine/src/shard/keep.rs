@@ -59,8 +59,8 @@ impl Shard {
         let Some(resource) = work.resource.clone().filter(|_| work.asks_as_anybody()) else { return };
         let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };
         let resources = &self.shared.resources;
-        resources.watches.saw(&variant, rep, |rep| resources.newest_change(&rep.tags));
-        if storable {
+        let newest = resources.watches.saw(&variant, rep, |rep| resources.newest_change(&rep.tags));
+        if storable && newest {
             resources.cache.insert(variant, vary, rep.clone());
         }
     }
