@@ -44,8 +44,7 @@ class Bench:
     def listen(self, url: str, names: Sequence[str] = ("message",), *, credentials: bool = False) -> None:
         """Open an EventSource."""
         self.page.evaluate(
-            "([url, names, withCredentials]) => void listen(url, names, {withCredentials})",
-            [url, names, credentials],
+            "([url, names, withCredentials]) => void listen(url, names, {withCredentials})", [url, names, credentials]
         )
 
     def wait(self, condition: str) -> None:

@@ -121,3 +121,5 @@ def test_a_hidden_length_hides_no_request(pair: Pair) -> None:
     ):
         for method in ("GET", "POST", "HEAD", "OPTIONS"):
             attacked(pair, request("/", *lines, method=method) + hidden)
+
+

@@ -99,15 +99,11 @@ class Attacker:
             case 0 | 1 | 2:
                 return request(path, *self.lines())
             case 3:
-                return request(
-                    path, *self.lines(), method=self.random.choice(["POST", "HEAD", "PUT"]), body=body
-                )
+                return request(path, *self.lines(), method=self.random.choice(["POST", "HEAD", "PUT"]), body=body)
             case 4:
                 chunks = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
                 end = self.random.choice([b"0\r\n\r\n", b"0\r\nX: y\r\n\r\n", b"g\r\n", b""])
-                return (
-                    request(path, *self.lines(), "Transfer-Encoding: chunked", method="POST") + chunks + end
-                )
+                return request(path, *self.lines(), "Transfer-Encoding: chunked", method="POST") + chunks + end
             case 5 | 6:
                 protocol = self.random.choice(["", "freshwire.v1", "freshwire.v1, other"])
                 deflate = ["Sec-WebSocket-Extensions: permessage-deflate"] * self.random.randrange(2)
