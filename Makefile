@@ -10,6 +10,9 @@ PORT ?=
 # More arguments for pytest, as in: make test PYTEST_ARGS="-k tags -x"
 PYTEST_ARGS ?=
 
+# More arguments for the bad days, as in: make faults FAULTS_ARGS="it_is_killed --seed 7"
+FAULTS_ARGS ?=
+
 # More arguments for the benchmarks, as in: make bench BENCH_ARGS="--quick"
 BENCH_ARGS ?=
 RESULTS := benchmarks/results/latest.json
@@ -86,6 +89,9 @@ loom: setup-build ## try every order of steps of the inbox and the ring
 
 sanitize: setup-build ## the engine's tests with AddressSanitizer and LeakSanitizer
 	tools/sanitize
+
+faults: setup-test $(DEV) ## bad days at their full size: everything fails in turn, and clients judge (FAULTS_ARGS="--minutes 60")
+	$(BIN)/python -m conformance.faults $(FAULTS_ARGS)
 
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)

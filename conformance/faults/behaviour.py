@@ -1,6 +1,7 @@
 """How a read goes: well, oddly, or not at all. Each way takes the fields and the body that it should answer with."""
 
 import asyncio
+import json
 import os
 import random
 from collections.abc import Awaitable, Callable
@@ -42,6 +43,12 @@ async def well(fields: Fields, body: bytes, receive: Receive, send: Send, stream
     half = len(body) // 2
     await stream(send, 200, fields, body[:half], body[half:])
     await send({"type": "http.response.body"})
+
+
+async def lies(fields: Fields, body: bytes, receive: Receive, send: Send, streamed: bool) -> None:
+    """What was there before all writes: no node can make up for that, and whoever checks must see it."""
+    shown = json.loads(body)
+    await answer(send, 200, fields, json.dumps({**shown, "version": 0}).encode())
 
 
 async def late(fields: Fields, body: bytes, receive: Receive, send: Send, streamed: bool) -> None:
@@ -165,4 +172,4 @@ ODDITIES = {
 }
 """Ways in which a read is odd, and still a representation."""
 
-BEHAVIOUR = {**FAILURES, **ODDITIES, "die": dies, "endless": endless, "leak": leaks}
+BEHAVIOUR = {**FAILURES, **ODDITIES, "die": dies, "endless": endless, "lie": lies, "leak": leaks}

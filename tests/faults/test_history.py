@@ -21,7 +21,7 @@ from conformance.faults.history import (
     Variant,
     check,
 )
-from conformance.faults.trial import QUICK, trial
+from conformance.faults.trial import QUICK, trial, until
 
 SHARED, GERMAN = Variant(0), Variant(0, language="de")
 ALICE, BOB = Variant(0, user="alice"), Variant(0, user="bob")
@@ -235,3 +235,23 @@ def test_a_history_is_kept_where_something_was_found(tmp_path: Path) -> None:
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
     assert (tmp_path / "history.jsonl").stat().st_size > 0
+
+
+def test_an_application_that_lies_is_found_out(tmp_path: Path) -> None:
+    async def lie() -> None:
+        async with trial(QUICK, 1, tmp_path) as it:
+            await until(lambda: it.acknowledged >= 10)
+            async with it.going_wrong({"*": "lie"}):
+                before = it.acknowledged
+                await until(lambda: it.acknowledged >= before + 10)
+            findings.update(finding.kind for finding in check(it.history))
+            raise EnoughError
+
+    findings = set[str]()
+    with pytest.raises(BaseExceptionGroup, match="unhandled"):
+        asyncio.run(lie())
+    assert findings == {"backward", "stale"}
+
+
+class EnoughError(Exception):
+    """The trial need not come to its end."""

@@ -85,22 +85,6 @@ def test_every_read_for_watchers_asks_for_what_is_not_encoded(transport: Transpo
         assert {read.get("accept-encoding") for read in reads} == {"identity"}
 
 
-def test_a_watch_that_begins_with_a_copy_is_chosen_as_the_copy_was() -> None:
-    app = Choosing()
-    with node(app) as live:
-        german = [("accept-language", "de")]
-        head_of(Exchange(live.url, "/", german))
-        # Another request of the resource is answered with another Vary; the copy above is as fresh as before.
-        app.vary = b"x-other"
-        head_of(Exchange(live.url, "/", [("accept-language", "fr"), ("x-other", "1")]))
-        watch = live.watch("/", headers=dict(german))
-        assert watch.next().text == "de 0"
-        app.vary, app.version = b"accept-language", 1
-        live.changed("t")
-        assert watch.next().text == "de 1"
-        assert app.asked[-1].get("accept-language") == "de"
-
-
 class Plain:
     """An application with one resource, whose reads are counted."""
 

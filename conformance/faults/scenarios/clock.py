@@ -11,7 +11,7 @@ from conformance.faults.history import Ended
 from conformance.faults.node import NodeProcess
 from conformance.faults.trial import Size, Trial, trial
 
-LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+LIBRARY = Path(f"/usr/lib/{os.uname().machine}-linux-gnu/faketime/libfaketimeMT.so.1")
 JUMPS = ("+1h", "+0", "-1h", "+400d", "-400d", "+0")
 
 
