@@ -80,7 +80,7 @@ def departures(code: Annotated[str, Path(examples=["JFK"])], database: Database)
 @app.get("/flights/{id}", responses=NOT_FOUND)
 @fresh.tags("flight:{id}", DAY_TAG)
 def flight(
-    id: Annotated[int, Path(ge=1, le=MAX_ID)],  # noqa: A002 (the word of the route)
+    id: Annotated[int, Path(ge=0, le=MAX_ID)],  # noqa: A002 (the word of the route)
     database: Database,
 ) -> Telling:
     """One flight: as far as the replay has told it, or as it ended if it was on another day."""
