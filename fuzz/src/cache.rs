@@ -331,7 +331,7 @@ impl Model {
         let id = self.clients[client].has.as_ref().map(|has| has.id.as_str());
         let offset = id.and_then(|id| own_offset(id, current.position.epoch, current.salt));
         self.clients[client].follows = Some((topic, version));
-        if !offset.is_some_and(|offset| offset >= current.since) {
+        if offset.is_none_or(|offset| offset < current.since) {
             let newest = self.hub.newest(topic).expect("a topic begins with what was read");
             self.receive(client, &newest);
         }
