@@ -13,6 +13,8 @@ PYTEST_ARGS ?=
 # More arguments for the benchmarks, as in: make bench BENCH_ARGS="--quick"
 BENCH_ARGS ?=
 RESULTS := benchmarks/results/latest.json
+# The same for a million watchers, as in: make million MILLION_ARGS="--watchers 200000"
+MILLION_ARGS ?=
 
 # maturin installs into the virtualenv that it is told; whatever is activated outside has no say.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -31,7 +33,8 @@ BENCH := $(VENV)/.bench
 PROVE := $(VENV)/.prove
 
 .DEFAULT_GOAL := help
-.PHONY: help attacks setup build demo test check bench page audit fmt clean FORCE
+# Every target with a description after it.
+.PHONY: FORCE $(shell sed -n 's/^\([a-z]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -60,9 +63,23 @@ bench: setup-peers $(BENCH) ## measure, beside peers and the floor (about 25 min
 page: $(BUILT) ## write the figures of the last `make bench` into docs/benchmarks.md
 	$(BIN)/python -m benchmarks.page $(RESULTS)
 
+million: setup-test $(BENCH) ## hold a million watchers and show that each gets a change (24 GB; MILLION_ARGS="--dry-run")
+	$(BIN)/python -m benchmarks.million $(MILLION_ARGS)
+
+rules: setup-prove $(PROVE) ## send HTTP/1.1 that breaks its rules to the node, to other servers, and through proxies
+	$(BIN)/python -m conformance.http1
+	$(BIN)/python -m conformance.http1 --behind nginx,haproxy,varnish
+
 attacks: setup-prove $(PROVE) ## attack the node and its peers, and write what came of it into docs/security.md (about 20 minutes)
 	FRESHWIRE_PROVE=1 FRESHWIRE_HOSTILE_ROUNDS=1000 $(BIN)/python -m pytest -q --timeout 900 \
-		tests/security
+		tests/security tests/browser/test_many_sockets.py
+	$(BIN)/python -m conformance.attacks --write
+
+conformance: setup-prove $(PROVE) ## let suites of others judge the node (about 25 minutes; one: .venv/bin/python -m conformance.autobahn)
+	$(BIN)/python -m conformance
+
+attacks: setup-prove $(PROVE) ## attack the node and its peers, and write what came of it into docs/security.md (about 20 minutes)
+	FRESHWIRE_PROVE=1 FRESHWIRE_HOSTILE_ROUNDS=1000 $(BIN)/python -m pytest -q --timeout 900 tests/security
 	$(BIN)/python -m conformance.attacks --write
 
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
@@ -80,15 +97,15 @@ clean: ## remove what was built
 	rm -rf $(VENV) target $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: setup-build setup-test setup-peers setup-prove ready
+.PHONY: setup-build setup-test setup-prove setup-peers ready
 setup-build:
 	@tools/setup build
 setup-test:
 	@tools/setup test
-setup-peers:
-	@tools/setup peers
 setup-prove:
 	@tools/setup prove
+setup-peers:
+	@tools/setup peers
 # All that tools/test needs.
 ready: setup-test $(DEV)
 
@@ -103,6 +120,10 @@ $(BUILT): $(TOOLS) $(NATIVE) $(if $(MODULE),,FORCE)
 
 $(DEV): $(BUILT)
 	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev
+	@touch $@
+
+$(PROVE): $(BUILT)
+	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev,prove
 	@touch $@
 
 $(BENCH): $(BUILT)

@@ -67,12 +67,15 @@ def body_of(stamp_ns: int, size: int = STATE_BYTES) -> bytes:
 
 
 async def ticks(rate: float, seconds: float) -> AsyncIterator[int]:
-    """The time of each tick, nanoseconds since 1970, at a steady rate whatever becomes of what it is for."""
+    """When each tick should be, nanoseconds since 1970, once it is time: at a steady rate, whatever it is for.
+
+    What comes too late is late by that, too, so that a server that cannot keep up does not look as if it could.
+    """
     loop = asyncio.get_running_loop()
-    start = loop.time()
+    start, start_ns = loop.time(), time.time_ns()
     for tick in range(int(rate * seconds)):
         await asyncio.sleep(max(0.0, start + tick / rate - loop.time()))
-        yield time.time_ns()
+        yield start_ns + int(tick / rate * 1e9)
 
 
 class State:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator
 
 from benchmarks.application import SIZES
-from benchmarks.figure import Result, compared
+from benchmarks.figure import Figure, Result, compared
 from benchmarks.side import Run, in_turns, side
 from benchmarks.sizes import Sizes
 from benchmarks.station import bottom, node
@@ -17,6 +18,7 @@ RATE = 0.5
 def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
     """CPU of a delivered byte, and the delay to the last watcher."""
     sizes = sizes.of(rounds=sizes.peer_rounds)
+    rate = max(RATE, 1 / sizes.seconds)
     size_kb = SIZES["big"] / 1000
     progress(f"big: connecting {sizes.watchers:,} watchers of {size_kb:.0f} KB to each side")
     rounds: list[tuple[Run, Run]] = []
@@ -29,7 +31,7 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
         idle = station.server.private_bytes()
         for number in range(sizes.rounds):
             progress(f"big: round {number + 1} of {sizes.rounds}")
-            one, other = in_turns([mine, theirs], number, RATE, sizes)
+            one, other = in_turns([mine, theirs], number, rate, sizes)
             rounds.append((one, other))
         grown = station.server.private_bytes() - idle
     mine_us, theirs_us = ([runs[index].us_a_message for runs in rounds] for index in range(2))
@@ -46,4 +48,5 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
     yield compared(f"{what}: CPU a message", "µs", mine_us, "floor", theirs_us, note=note)
     lasts = [run.mark.last.quantiles["p50"] / 1000 for run, _ in rounds if run.mark.reached_all]
     if lasts:
-        yield compared(f"{what}: until the last has it", "ms", lasts, "", [0.0] * len(lasts))
+        spread = (min(lasts), max(lasts))
+        yield Figure(f"{what}: until the last has it", statistics.median(lasts), "ms", spread=spread)

@@ -87,22 +87,37 @@ class Crowd:
 
 
 @contextlib.contextmanager
-def crowd(port: int, size: int, request: bytes, *, greeted: bool = True) -> Iterator[Crowd]:
+def crowd(
+    port: int,
+    size: int,
+    request: bytes,
+    *,
+    greeted: bool = True,
+    window: int = 64,
+    enough: float = 1.0,
+) -> Iterator[Crowd]:
     """So many connections that have each sent a request and, if `greeted`, got a message.
 
-    `{n}` in the request is the member's number. Raises BenchmarkError if they are fewer.
+    `{n}` in the request is the member's number. Raises BenchmarkError if fewer than `enough` are there.
     """
     with file_of(request) as path:
         words = ["--transport", "raw", "--raw", path, "--ready", "greeted" if greeted else "connected"]
-        words += ["--timeout-s", str(PATIENCE_S)]
-        with load(f"127.0.0.1:{port}", size, *words) as process:
-            yield Crowd(process, size)
+        words += ["--timeout-s", str(PATIENCE_S), "--window", str(window)]
+        with load(f"127.0.0.1:{port}", size, *words, enough=enough) as process:
+            yield Crowd(process, process.ask("mark")["there"])
 
 
 @contextlib.contextmanager
 def subscribers(station: Station, transport: str, size: int) -> Iterator[Crowd]:
     """So many subscribers of a station, each of whom has shown that it gets what is pushed."""
-    with crowd(station.server.port, size, station.requests[transport], greeted=station.greets) as many:
+    with crowd(
+        station.server.port,
+        size,
+        station.requests[transport],
+        greeted=station.greets,
+        window=station.window,
+        enough=station.enough,
+    ) as many:
         if not station.greets:
             _prime(station, many)
         yield many

@@ -152,8 +152,8 @@ def _of_peer(peer: Peer, transport: str, sizes: Sizes) -> Iterator[Result]:
                 stack.enter_context(subscribers(station, transport, count))
                 here += count
                 points.append((here, (settled(station.server, sizes) - before) / 1e6))
-    except (BenchmarkError, OSError, ValueError) as error:
-        yield absent(what, peer.name, f"failed: {error}")
+    except Exception as error:  # whatever it is, it is this peer's line and nobody else's
+        yield absent(what, peer.name, f"failed: {error!r}")
         return
     yield Figure(what, points[-1][1] * 1e6 / here, "B", subject=peer.name)
     yield Series("memory", f"{peer.name}, {TRANSPORTS[transport]}", points)

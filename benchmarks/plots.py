@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from freshwire.svg import Axis, bars, lines
+
 from benchmarks.figure import Series
 from benchmarks.report import Report
-from benchmarks.svg import Axis, bars, lines
 
 DELAYS = {
     "delay-10-sse": ("delay at 10/s by SSE", "Delay of a message, 10 a second by SSE"),

@@ -25,6 +25,8 @@ class Part:
     load_at_start: float
     sizes: dict[str, Any]
     seconds: float = 0.0
+    failed: bool = False
+    """Whether it broke off."""
     figures: list[Figure] = field(default_factory=list)
     series: list[Series] = field(default_factory=list)
 
@@ -42,6 +44,7 @@ class Part:
         return {
             "made_at": self.made_at,
             "seconds": self.seconds,
+            "failed": self.failed,
             "load_at_start": self.load_at_start,
             "sizes": self.sizes,
             "figures": [figure.as_json() for figure in self.figures],
@@ -52,7 +55,8 @@ class Part:
     def of_json(cls, said: dict[str, Any]) -> Self:
         figures = [Figure.of_json(fields) for fields in said["figures"]]
         series = [Series(s["plot"], s["name"], [(x, y) for x, y in s["points"]]) for s in said["series"]]
-        return cls(said["made_at"], said["load_at_start"], said["sizes"], said["seconds"], figures, series)
+        about = {name: said[name] for name in ("made_at", "load_at_start", "sizes", "seconds", "failed")}
+        return cls(**about, figures=figures, series=series)
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ MISSING: dict[str, Callable[[], str]] = {
     CACHE: nginx.MISSING,
     "varnish": varnish.MISSING,
 }
-MOST_SECONDS = 3.0
+MOST_SECONDS = 2.0
 """Enough for a rate."""
 
 
@@ -66,6 +66,7 @@ ONE_CORE = (
     ),
 )
 ALONE = Case("hello world", "/hello", 1, {"uvicorn": None})
+ALONE_WHAT = "hello world, 1 connection and 2 cores: slower than uvicorn by"
 ALONE_BUDGET_US = 15.0
 
 
@@ -86,13 +87,17 @@ def figures(sizes: Sizes, progress: Callable[[str], None], peers: Sequence[str])
 
 
 def _alone(known: dict[str, Server], sizes: Sizes, progress: Callable[[str], None]) -> Figure:
-    rates = _rounds(ALONE, known, [], sizes, progress)
+    failed: dict[str, str] = {}
+    rates = _rounds(ALONE, known, failed, [], sizes, progress)
+    if failed:
+        return absent(ALONE_WHAT, "freshwire", failed["uvicorn"])
     mine, theirs = ([1e6 / rate for rate in rates[name]] for name in ("freshwire", "uvicorn"))
     slower = [a - b for a, b in zip(mine, theirs, strict=True)]
     note = f"{statistics.median(mine):.1f} µs, uvicorn {statistics.median(theirs):.1f} µs"
-    what = "hello world, 1 connection and 2 cores: slower than uvicorn by"
     spread = (min(slower), max(slower))
-    return Figure(what, statistics.median(slower), "µs", spread=spread, budget=ALONE_BUDGET_US, note=note)
+    return Figure(
+        ALONE_WHAT, statistics.median(slower), "µs", spread=spread, budget=ALONE_BUDGET_US, note=note
+    )
 
 
 def _of_case(
@@ -104,7 +109,8 @@ def _of_case(
     progress: Callable[[str], None],
 ) -> Iterator[Result]:
     what = f"{case.name}, one core"
-    rates = _rounds(case, known, client_cores, sizes, progress)
+    failed = dict(failed)
+    rates = _rounds(case, known, failed, client_cores, sizes, progress)
     for peer, budget in case.budgets.items():
         if peer in rates:
             mine, theirs = rates["freshwire"], rates[peer]
@@ -118,11 +124,12 @@ def _of_case(
 def _rounds(
     case: Case,
     known: dict[str, Server],
+    failed: dict[str, str],
     client_cores: list[int],
     sizes: Sizes,
     progress: Callable[[str], None],
 ) -> dict[str, list[float]]:
-    """Requests a second by server, in rounds that ask each server once."""
+    """Requests a second by server, in rounds that ask each server once; `failed` is told of who does not answer."""
     names = [name for name in ("freshwire", *case.budgets) if name in known]
     rates: dict[str, list[float]] = {name: [] for name in names}
     for number in range(sizes.rounds + 1):
@@ -132,10 +139,16 @@ def _rounds(
             url = f"http://127.0.0.1:{known[name].port}{case.paths.get(name, case.path)}"
             # Round 0 is for what is slow once only.
             seconds = min(MOST_SECONDS, sizes.seconds) if number else min(1.0, sizes.seconds)
-            rate = wrk(url, case.connections, seconds, client_cores, case.post)
+            try:
+                rate = wrk(url, case.connections, seconds, client_cores, case.post)
+            except BenchmarkError as error:
+                failed.setdefault(name, f"failed: {error}")
+                continue
             if number:
                 rates[name].append(rate)
-    return rates
+    if "freshwire" in failed:
+        raise BenchmarkError(failed["freshwire"])
+    return {name: values for name, values in rates.items() if name not in failed}
 
 
 def wrk(url: str, connections: int, seconds: float, client_cores: list[int], post: bytes) -> float:
@@ -150,7 +163,7 @@ def wrk(url: str, connections: int, seconds: float, client_cores: list[int], pos
     if "Non-2xx" in out or "Socket errors" in out:
         raise BenchmarkError(f"wrk {url}:\n{out}")
     found = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    if found is None:
+    if found is None or not float(found[1]):
         raise BenchmarkError(f"wrk {url}:\n{out}")
     return float(found[1])
 

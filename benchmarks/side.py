@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.crowd import Crowd, Mark, subscribers
+from benchmarks.processes import PATIENCE_S
 from benchmarks.sizes import Sizes
 from benchmarks.station import Station
 
 ENGINE = "freshwire-"
 """How the names of the engine's threads begin."""
+DRAIN_S = 0.2
+"""Silence after which nothing more is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,13 @@ class Side:
         cpu, engine = server.cpu_ns() - cpu, server.cpu_ns(ENGINE) - engine
         return Run(self.crowd.size, pushed.changes, lost, cpu, engine, self.crowd.mark())
 
+    def rest(self) -> None:
+        """Wait until what it was told to push is delivered, lest it disturb whose turn is next."""
+        for _ in range(round(PATIENCE_S / DRAIN_S)):
+            time.sleep(DRAIN_S)
+            if not self.crowd.mark().messages:
+                return
+
 
 @contextlib.contextmanager
 def side(station: Station, transport: str, size: int) -> Iterator[Side]:
@@ -67,5 +77,8 @@ def side(station: Station, transport: str, size: int) -> Iterator[Side]:
 def in_turns(sides: Sequence[Side], number: int, rate: float, sizes: Sizes) -> list[Run]:
     """A round: each side once, each round beginning with another; what they did, in the order of `sides`."""
     order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))
-    runs = {index: sides[index].run(rate, sizes) for index in order}
+    runs = {}
+    for index in order:
+        runs[index] = sides[index].run(rate, sizes)
+        sides[index].rest()
     return [runs[index] for index in range(len(sides))]

@@ -30,6 +30,8 @@ class Sizes:
     """The same where a peer is measured that no budget is about."""
     seconds: float = 4.0
     """Length of one measurement in a round."""
+    peer_seconds: float = 2.0
+    """The same of a peer; half of it where it is offered more than it can do, for it may take long to do it all."""
     settle_s: float = 1.0
     """Rest before memory is read and after the last change."""
 
@@ -54,5 +56,6 @@ QUICK = Sizes(
     rounds=1,
     peer_rounds=1,
     seconds=0.5,
+    peer_seconds=0.5,
     settle_s=0.2,
 )

@@ -15,6 +15,8 @@ from benchmarks.side import Run, Side, in_turns
 from benchmarks.sizes import Sizes
 from benchmarks.station import node
 
+PATIENT = ("--set", "push_timeout_s=600")
+"""A node ends whoever takes nothing for so long; these are to be measured until the end."""
 RATE = 4.0
 BUDGET = 1.1
 BUDGET_BYTES = 16 * 1024
@@ -28,7 +30,7 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
     readers = sizes.watchers - sizes.stalled
     progress(f"stall: connecting {sizes.watchers:,} watchers, of whom {sizes.stalled:,} will not read")
     rounds: list[tuple[Run, Run]] = []
-    with node("/page") as bad, node("/page") as good:
+    with node("/page", *PATIENT) as bad, node("/page", *PATIENT) as good:
         request = bad.requests["sse"]
         with (
             crowd(bad.server.port, readers, request) as bad_readers,
@@ -49,10 +51,20 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
                     one, other = in_turns([with_stalled, without], number, RATE, sizes)
                     rounds.append((one, other))
                 after = bad.server.private_bytes()
+                stalled.process.resume()
+                time.sleep(sizes.settle_s)
+                late = stalled.mark()
     what = f"{sizes.stalled:,} of {sizes.watchers:,} stop reading"
     mine, theirs = ([runs[index].mark.each.quantiles["p99"] / 1000 for runs in rounds] for index in range(2))
     yield compared(f"{what}: the others' p99", "ms", mine, "without", theirs, budget=BUDGET)
     each = (full - before) / sizes.stalled
     yield Figure(f"{what}: user memory for each of them", each, "B", budget=BUDGET_BYTES)
-    note = f"over {sum(run.changes for run, _ in rounds):,} more changes"
+    changes = sum(run.changes for run, _ in rounds)
+    held = late.messages / sizes.stalled
+    note = f"over {changes:,} more changes; once they read again each got {held:.0f} messages"
     yield Figure(f"{what}: user memory that still grows", (after - full) / sizes.stalled, "B", note=note)
+    caught_up = 100 * late.newest / sizes.stalled
+    what = f"{what}: have the newest state once they read again"
+    yield Figure(
+        what, caught_up, "%", budget=100.0, bound="≥", note=f"{late.gone} were ended" if late.gone else ""
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from benchmarks.processes import Server, first_bytes, floor, freshwire, get, websocket
+from benchmarks.processes import BenchmarkError, Server, first_bytes, floor, freshwire, get, websocket
 
 SSE = "Accept: text/event-stream"
 PROTOCOL = "Sec-WebSocket-Protocol: freshwire.v1"
@@ -38,6 +38,10 @@ class Station:
     """Push the state, with the time in it, at a rate for so many seconds."""
     greets: bool = True
     """Whether a new subscriber gets the state at once."""
+    window: int = 64
+    """Connects that may be under way at once: as many as it can stand."""
+    enough: float = 1.0
+    """The share of them that must succeed: less only for a peer that loses some."""
 
 
 def watching(path: str) -> dict[str, bytes]:
@@ -46,9 +50,9 @@ def watching(path: str) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def node(path: str = "/state") -> Iterator[Station]:
+def node(path: str = "/state", *options: str) -> Iterator[Station]:
     """A node whose watched resource is there already."""
-    with freshwire() as server:
+    with freshwire(*options) as server:
         first_bytes(server.port, get(path, SSE), b'"at":')
         yield Station(server, watching(path), functools.partial(told, server.port, f"/run?path={path}"))
 
@@ -56,7 +60,10 @@ def node(path: str = "/state") -> Iterator[Station]:
 def told(port: int, path: str, rate: float, seconds: float) -> Pushed:
     """Have the application do it."""
     url = f"http://127.0.0.1:{port}{path}{'&' if '?' in path else '?'}rate={rate}&seconds={seconds}"
-    return Pushed(httpx.post(url, timeout=seconds + 60).raise_for_status().json()["changes"])
+    try:
+        return Pushed(httpx.post(url, timeout=seconds + 60).raise_for_status().json()["changes"])
+    except httpx.HTTPError as error:
+        raise BenchmarkError(f"POST {path}: {error!r}") from error
 
 
 @contextlib.contextmanager

@@ -33,12 +33,12 @@ class Publisher:
 
     def push(self, rate: float, seconds: float) -> Pushed:
         """Publish at a rate. Raises BenchmarkError if the server refuses."""
-        start, messages = time.monotonic(), int(rate * seconds)
+        start, start_ns, messages = time.monotonic(), time.time_ns(), int(rate * seconds)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = []
             for tick in range(messages):
                 time.sleep(max(0.0, start + tick / rate - time.monotonic()))
-                answers.append(pool.submit(self._publish, body_of(time.time_ns())))
+                answers.append(pool.submit(self._publish, body_of(start_ns + int(tick / rate * 1e9))))
             for answer in answers:
                 answer.result()
         return Pushed(messages)
@@ -47,8 +47,11 @@ class Publisher:
         connection = getattr(self._mine, "connection", None)
         if connection is None:
             connection = self._mine.connection = http.client.HTTPConnection("127.0.0.1", self._port, 30)
-        connection.request("POST", self._path, self._wrap(state), self._headers)
-        response = connection.getresponse()
-        said = response.read()
+        try:
+            connection.request("POST", self._path, self._wrap(state), self._headers)
+            response = connection.getresponse()
+            said = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise BenchmarkError(f"POST {self._path}: {error!r}") from error
         if response.status >= 300:
             raise BenchmarkError(f"POST {self._path} was answered {response.status}: {said[:200]!r}")

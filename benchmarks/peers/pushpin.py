@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.peers import Peer, needs_programs, nginx, program
 from benchmarks.peers.publisher import Publisher
-from benchmarks.processes import Server, free_port, get
+from benchmarks.processes import PATIENCE_S, BenchmarkError, Server, first_bytes, free_port, get
 from benchmarks.station import Station
 
 SHARED = Path("/usr/lib/pushpin")
 """Where Debian has the settings that every Pushpin includes."""
+
+ENOUGH = 20
+"""Answers after which it can be taken for ready."""
 
 
 @contextlib.contextmanager
@@ -32,8 +36,20 @@ def _station() -> Iterator[Station]:
             server.port = port
             server.wait_for_port(port)
             server.wait_for_port(publish_port)
-            publisher = Publisher(publish_port, "/publish/", wrapped)
-            yield Station(server, {"sse": get("/held", "Accept: text/event-stream")}, publisher.push)
+            request = get("/held", "Accept: text/event-stream")
+            _wait_for_answers(port, request)
+            push = Publisher(publish_port, "/publish/", wrapped).push
+            yield Station(server, {"sse": request}, push, window=4, enough=0.9)
+
+
+def _wait_for_answers(port: int, request: bytes) -> None:
+    """Its processes find each other after the first of them listens; what comes before is lost."""
+    deadline = time.monotonic() + PATIENCE_S
+    answered = 0
+    while answered < ENOUGH and time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError, BenchmarkError):
+            first_bytes(port, request, b'"at":', patience_s=1.0)
+            answered += 1
 
 
 def configuration(directory: Path, port: int, publish_port: int) -> str:

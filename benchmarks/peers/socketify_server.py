@@ -39,6 +39,7 @@ class Run:
         _, rate, seconds = order.split()
         self._app, self._rate, self._left = app, float(rate), int(float(rate) * float(seconds))
         self._count, self._tick, self._start = self._left, 0, time.monotonic()
+        self._start_ns = time.time_ns()
         self._timer: Any = None
         self._next()
 
@@ -47,7 +48,7 @@ class Run:
         self._timer = self._app.loop.set_timeout(max(0, round(due * 1000)), self._push, None)
 
     def _push(self, _: object) -> None:
-        self._app.publish("state", body_of(time.time_ns()), OpCode.TEXT)
+        self._app.publish("state", body_of(self._start_ns + int(self._tick / self._rate * 1e9)), OpCode.TEXT)
         self._tick += 1
         if self._tick < self._count:
             self._next()

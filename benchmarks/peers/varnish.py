@@ -16,7 +16,7 @@ MISSING = needs_programs("varnishd")
 
 @contextlib.contextmanager
 def varnish(upstream_port: int, *, cores: Sequence[int] = ()) -> Iterator[Server]:
-    """Varnish with the defaults of its package, but for the log, which nobody reads."""
+    """Varnish with the defaults of its package."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="freshwire-varnish-") as name:
         directory = Path(name)
@@ -25,7 +25,6 @@ def varnish(upstream_port: int, *, cores: Sequence[int] = ()) -> Iterator[Server
         (directory / "default.vcl").write_text(f"vcl 4.1;\n{backend}\n")
         words = [program("varnishd") or "varnishd", "-F", "-j", "none", "-a", f"127.0.0.1:{port}"]
         words += ["-f", f"{name}/default.vcl", "-n", f"{name}/work", "-s", "malloc,64m", "-T", "none"]
-        words += ["-p", "vsl_mask=none"]
         with Server("varnish", words, cores=cores) as server:
             server.port = port
             server.wait_for_port(port)

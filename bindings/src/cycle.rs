@@ -46,7 +46,7 @@ impl Cycle {
         match (self, event) {
             (Self::Http { body, .. }, Event::Body { data, more }) => body.arrived(data, more),
             (Self::WebSocket(socket), Event::Disconnect) => socket.lost(),
-            (Self::WebSocket(socket), Event::Closed(code, reason)) => socket.end(code, reason),
+            (Self::WebSocket(socket), Event::Closed(code, reason)) => socket.peer_ends(code, reason),
             (Self::WebSocket(socket), Event::Message(message)) => socket.arrived(message),
             // A disconnect is the exchange's to know, a drain its flow's; the engine does not mix the two kinds.
             (
@@ -74,8 +74,9 @@ impl Cycle {
             },
             Self::WebSocket(socket) => {
                 let heard = socket.next();
-                if matches!(heard, Some(Heard::Message(_))) {
-                    // The engine holds back the peer of an application that does not take its messages.
+                if matches!(heard, Some(Heard::Message(_) | Heard::Closed(..))) {
+                    // The engine holds back the peer of an application that does not take its messages, and a close
+                    // frame until the application knows.
                     out(Answer::Want);
                 }
                 heard

@@ -44,8 +44,9 @@ pub enum More {
     Last,
 }
 
-/// Field names that frame a message or a connection: what an application says about them is not passed on.
-const CONNECTION_FIELDS: &[&[u8]] = &[b"transfer-encoding", b"connection", b"keep-alive"];
+/// Field names that frame a message or a connection: what an application says about them is not passed on. `connection`
+/// goes to the engine, which sends none of an application's but keeps no field that it names (RFC 9111 §3.1).
+const CONNECTION_FIELDS: &[&[u8]] = &[b"transfer-encoding", b"keep-alive"];
 
 /// Check an application's message. The second value is its type, for errors about its order.
 pub fn parse<'py>(message: &Bound<'py, PyAny>) -> PyResult<(Said, Bound<'py, PyString>)> {
@@ -182,7 +183,8 @@ impl<'py> Parts<'_, 'py> {
                     shown(&name)
                 )));
             }
-            Ok(!CONNECTION_FIELDS.contains(&&*name) && name != b"upgrade" && name != b"content-length")
+            Ok(!CONNECTION_FIELDS.contains(&&*name)
+                && !matches!(&*name, b"connection" | b"upgrade" | b"content-length"))
         })
     }
 

@@ -58,7 +58,9 @@ impl WebSocket {
         if let Some(message) = self.waiting.pop_front() {
             return Some(Heard::Message(message));
         }
-        self.closed.clone().map(|(code, reason)| Heard::Closed(code, reason))
+        let (code, reason) = self.closed.clone()?;
+        self.phase = Phase::Closed;
+        Some(Heard::Closed(code, reason))
     }
 
     /// The peer sent a message. The engine sends only as many ahead as it has credit for.
@@ -66,6 +68,11 @@ impl WebSocket {
         if self.phase == Phase::Open {
             self.waiting.push_back(message);
         }
+    }
+
+    /// The peer's side is over: for the application once it has received what came before. Until then it may send.
+    pub fn peer_ends(&mut self, code: u16, reason: String) {
+        self.closed.get_or_insert((code, reason));
     }
 
     /// It is over; the first to say why is believed.
@@ -199,6 +206,21 @@ mod tests {
             assert_eq!(socket.next(), Some(Heard::Closed(4000, "bye".into())));
         }
         assert!(matches!(&out[..], [Answer::Accept { .. }]));
+    }
+
+    #[test]
+    fn until_it_hears_that_the_peer_is_over_the_application_may_answer() {
+        let mut socket = WebSocket::new(vec![]);
+        socket.next();
+        socket.take(accept(None), &mut |_| {}).unwrap();
+        socket.arrived(text("a"));
+        socket.peer_ends(1002, "no".into());
+        assert_eq!(socket.next(), Some(Heard::Message(text("a"))));
+        let mut out = vec![];
+        socket.take(Said::Message(text("b")), &mut |answer| out.push(answer)).unwrap();
+        assert!(matches!(&out[..], [Answer::Message(_)]));
+        assert_eq!(socket.next(), Some(Heard::Closed(1002, "no".into())));
+        assert!(socket.is_closed());
     }
 
     #[test]

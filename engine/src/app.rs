@@ -165,7 +165,7 @@ pub enum Answer {
     Trailers(Fields),
     /// The application failed: 500 if no head has gone out, else the body is cut short so that the client can see it.
     Failed,
-    /// The application asks for more of the request's body; on a WebSocket, it has taken a message.
+    /// The application asks for more of the request's body; on a WebSocket, it has taken a message or the end.
     Want,
     /// Take the WebSocket, with this subprotocol and these additional fields. (A denial is a `Start`.)
     Accept {

@@ -50,6 +50,8 @@ figures! {
     messages: "counter";
     /// Bytes given to the kernel.
     bytes: "counter";
+    /// Lines of the access log that standard output did not take in time, or at all.
+    log_lines_lost: "counter";
     /// Panics caught, each at the cost of one connection.
     panics: "counter";
 }

@@ -9,6 +9,7 @@ use crate::hub::{Hub, Inlet};
 use crate::limits::Options;
 use crate::metrics::Metrics;
 use crate::net::inbox::Inbox;
+use crate::net::output::Output;
 use crate::net::sys;
 use crate::resource::layer::Resources;
 use crate::resource::position::Epoch;
@@ -18,7 +19,7 @@ use crate::shard::shared::{Command, Door, Inboxes, Shared};
 pub use crate::shard::shared::{Listener, Role};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
@@ -92,6 +93,7 @@ impl Node {
             hub,
             resources,
             metrics,
+            output: OnceLock::new(),
             app: OnceLock::new(),
             in_application: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
@@ -107,6 +109,11 @@ impl Node {
     /// Start the threads and accept connections.
     pub fn start(&self, app: Arc<dyn App>) -> std::io::Result<()> {
         let _ = self.shared.app.set(app);
+        if self.shared.options.access_log {
+            let metrics = self.shared.metrics.clone();
+            let output = Output::start(move |lines| _ = metrics.log_lines_lost.fetch_add(lines, Relaxed))?;
+            let _ = self.shared.output.set(output);
+        }
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for id in 0..self.shared.inboxes.0.len() as u8 {
             let mut seed = [0; 8];

@@ -7,8 +7,20 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Debug, Default)]
 struct Reach {
     members: usize,
+    first_ns: u64,
     last_ns: u64,
-    /// Delays that count only if everybody gets it: those of a change that is known by its POST alone.
+    /// Of a change that is known by its POST alone.
+    posted: Option<Posted>,
+}
+
+/// A POST is the change of the messages without a stamp that come after it, if that cannot be another.
+#[derive(Debug)]
+struct Posted {
+    /// Nothing was on its way when it was sent.
+    alone: bool,
+    /// It had reached everybody when the next was sent.
+    whole: bool,
+    /// They count if both are so.
     delays: Vec<u64>,
 }
 
@@ -38,14 +50,50 @@ pub struct Counts {
     /// Answers to POSTs by their status.
     pub post_statuses: BTreeMap<u16, u64>,
     changes: HashMap<u64, Reach>,
+    /// When the last POST was sent.
+    posted: u64,
+    /// When the last message came.
+    heard: u64,
+    /// Messages whose delay is not known, although there was a POST before them.
+    unattributed: u64,
 }
 
 impl Counts {
-    /// Count a message. `newest`: the newest change that its member knows of; `posted`: when the last POST was sent,
-    /// which is the change of a message that has no stamp.
-    pub fn message(&mut self, stamp: u64, now: u64, newest: &mut u64, posted: u64) {
+    /// A POST is being sent, so long after the one before; `readers`: how many should have got that one.
+    pub fn post(&mut self, now: u64, interval_ns: u64, readers: usize) {
+        self.settle(readers);
+        self.posted = now;
+        let alone = now.saturating_sub(self.heard) > interval_ns / 2;
+        let posted = Posted { alone, whole: false, delays: vec![] };
+        self.changes.insert(now, Reach { posted: Some(posted), ..Reach::default() });
+    }
+
+    /// The last POST has had its time.
+    pub fn settle(&mut self, readers: usize) {
+        let Some(reach) = self.changes.get_mut(&self.posted) else { return };
+        let Some(posted) = &mut reach.posted else { return };
+        posted.whole = posted.alone && reach.members >= readers;
+        for delay in std::mem::take(&mut posted.delays) {
+            if posted.whole {
+                self.each.add(delay);
+            } else {
+                self.unattributed += 1;
+            }
+        }
+        self.posted = 0;
+    }
+
+    /// Whether nothing is expected any more: the last POST has reached so many, or all is quiet for this long.
+    pub fn is_quiet(&self, readers: usize, now: u64, silence_ns: u64) -> bool {
+        let reached = self.changes.get(&self.posted).is_none_or(|reach| reach.members >= readers);
+        reached || now.saturating_sub(self.posted.max(self.heard)) > silence_ns
+    }
+
+    /// Count a message. `newest`: the newest change that its member knows of.
+    pub fn message(&mut self, stamp: u64, now: u64, newest: &mut u64) {
         self.messages += 1;
-        let change = if stamp == 0 { posted } else { stamp };
+        self.heard = now;
+        let change = if stamp == 0 { self.posted } else { stamp };
         if change == 0 {
             return;
         }
@@ -56,46 +104,47 @@ impl Counts {
         *newest = change;
         let delay = now.saturating_sub(change);
         let reach = self.changes.entry(change).or_default();
+        if reach.members == 0 {
+            reach.first_ns = delay;
+        }
         reach.members += 1;
         reach.last_ns = delay;
-        if stamp == 0 {
-            reach.delays.push(delay);
-        } else {
-            self.each.add(delay);
+        match &mut reach.posted {
+            Some(posted) => posted.delays.push(delay),
+            None => self.each.add(delay),
         }
     }
 
-    /// Whether the change that is known by this POST has reached so many.
-    pub fn has_reached(&self, posted: u64, members: usize) -> bool {
-        self.changes.get(&posted).is_some_and(|reach| reach.members >= members)
+    /// Whether a change has reached so many since the last mark.
+    pub fn any_reached(&self, members: usize) -> bool {
+        self.changes.values().any(|reach| reach.members >= members)
     }
 
     /// As JSON; `everybody`: the members that read.
-    pub fn as_json(mut self, everybody: usize) -> Value {
-        let mut last = Histogram::default();
-        let (mut reached_all, mut unattributed) = (0u64, 0u64);
-        for reach in self.changes.values() {
-            let whole = reach.members >= everybody;
-            if whole {
+    pub fn as_json(&self, everybody: usize) -> Value {
+        let (mut first, mut last) = (Histogram::default(), Histogram::default());
+        let (mut changes, mut reached_all) = (0u64, 0u64);
+        for reach in self.changes.values().filter(|reach| reach.members > 0) {
+            changes += 1;
+            if reach.posted.as_ref().map_or(reach.members >= everybody, |posted| posted.whole) {
                 reached_all += 1;
+                first.add(reach.first_ns);
                 last.add(reach.last_ns);
-                reach.delays.iter().for_each(|delay| self.each.add(*delay));
-            } else {
-                unattributed += reach.delays.len() as u64;
             }
         }
         json!({
             "messages": self.messages,
             "bytes": self.bytes,
-            "changes": self.changes.len(),
+            "changes": changes,
             "reached_all": reached_all,
             "repeated": self.repeated,
             "backward": self.backward,
-            "unattributed": unattributed,
+            "unattributed": self.unattributed,
             "waits_ended": self.waits_ended,
             "reconnects": self.reconnects,
             "statuses": self.statuses,
             "each_us": self.each.as_json(),
+            "first_us": first.as_json(),
             "last_us": last.as_json(),
             "posts_us": self.posts.as_json(),
             "post_statuses": self.post_statuses,
@@ -110,30 +159,55 @@ mod tests {
     #[test]
     fn a_change_has_reached_all_if_each_member_has_a_message_of_it() {
         let (mut counts, mut a, mut b) = (Counts::default(), 0, 0);
-        counts.message(1000, 3000, &mut a, 0);
-        counts.message(1000, 9000, &mut b, 0);
-        counts.message(5000, 6000, &mut a, 0);
-        counts.message(5000, 6000, &mut a, 0);
-        counts.message(1000, 9000, &mut a, 0);
-        counts.message(0, 9000, &mut a, 0);
+        counts.message(1000, 3000, &mut a);
+        assert!(!counts.any_reached(2));
+        counts.message(1000, 9000, &mut b);
+        assert!(counts.any_reached(2));
+        counts.message(5000, 6000, &mut a);
+        counts.message(5000, 6000, &mut a);
+        counts.message(1000, 9000, &mut a);
+        counts.message(0, 9000, &mut a);
         let said = counts.as_json(2);
         let number = |key: &str| said[key].as_u64().unwrap();
         assert_eq!((number("messages"), number("changes"), number("reached_all")), (6, 2, 1));
         assert_eq!((number("repeated"), number("backward")), (1, 1));
         assert_eq!((&said["each_us"]["count"], &said["each_us"]["max"]), (&json!(3), &json!(8.0)));
+        assert_eq!((&said["first_us"]["count"], &said["first_us"]["max"]), (&json!(1), &json!(2.0)));
         assert_eq!((&said["last_us"]["count"], &said["last_us"]["max"]), (&json!(1), &json!(8.0)));
     }
 
     #[test]
     fn without_a_stamp_a_message_is_of_the_last_post_if_that_reached_all() {
         let (mut counts, mut a, mut b) = (Counts::default(), 0, 0);
-        counts.message(0, 150, &mut a, 100);
-        assert!(!counts.has_reached(100, 2));
-        counts.message(0, 170, &mut b, 100);
-        assert!(counts.has_reached(100, 2));
-        counts.message(0, 250, &mut a, 200);
+        counts.post(1000, 100, 2);
+        counts.message(0, 1050, &mut a);
+        assert!(!counts.is_quiet(2, 1060, 1000));
+        counts.message(0, 1070, &mut b);
+        assert!(counts.is_quiet(2, 1070, 1000));
+        counts.post(2000, 100, 2);
+        counts.message(0, 2020, &mut a);
+        assert!(!counts.is_quiet(2, 2500, 1000) && counts.is_quiet(2, 3021, 1000));
+        counts.settle(2);
         let said = counts.as_json(2);
-        assert_eq!((&said["reached_all"], &said["unattributed"]), (&json!(1), &json!(1)));
+        assert_eq!(
+            (&said["changes"], &said["reached_all"], &said["unattributed"]),
+            (&json!(2), &json!(1), &json!(1))
+        );
         assert_eq!((&said["each_us"]["count"], &said["each_us"]["max"]), (&json!(2), &json!(0.07)));
+    }
+
+    #[test]
+    fn a_post_that_was_sent_while_messages_came_is_not_known_to_be_their_change() {
+        let (mut counts, mut a) = (Counts::default(), 0);
+        counts.post(1000, 100, 1);
+        counts.message(0, 1070, &mut a);
+        counts.post(1100, 100, 1);
+        counts.message(0, 1110, &mut a);
+        counts.post(1200, 100, 1);
+        counts.message(0, 1210, &mut a);
+        counts.settle(1);
+        let said = counts.as_json(1);
+        assert_eq!((&said["reached_all"], &said["unattributed"]), (&json!(2), &json!(1)));
+        assert_eq!(&said["each_us"]["count"], &json!(2));
     }
 }

@@ -130,6 +130,8 @@ Orders on standard input, without --seconds. Each is answered by a line of JSON;
 member is there or has failed, and the end of the input or `leave`, which end it. What came before `ready` does not count.
   mark    what has come since the last mark
   cut     close all connections, come back with the last position, and say how long it took
+  await   forget what has come, answer `awaiting`, and answer again like `mark` once a change has reached everybody
+  return  have those come back, with the last position, whose connections the server has ended, and say how long it took
   go      get: begin to ask (without --rate: as fast as possible), stop at the next mark
   leave   close everything and end
 ";

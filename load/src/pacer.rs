@@ -11,6 +11,8 @@ pub struct Pacer {
     /// When the first is due, nanoseconds since 1970; 0: not running.
     start_ns: u64,
     made: u64,
+    /// How many there are to be.
+    most: u64,
     /// When those that have not been sent should have been.
     backlog: VecDeque<u64>,
     /// Connections that may be free.
@@ -23,10 +25,11 @@ impl Pacer {
         Self { rate, ..Self::default() }
     }
 
-    /// Begin; the first is due now.
-    pub fn start(&mut self, now_ns: u64) {
+    /// Begin; the first is due now. It ends by itself after so many seconds, if given.
+    pub fn start(&mut self, now_ns: u64, seconds: Option<f64>) {
         if self.rate > 0.0 {
-            (self.start_ns, self.made) = (now_ns, 0);
+            let most = seconds.map_or(u64::MAX, |seconds| (self.rate * seconds).ceil() as u64);
+            (self.start_ns, self.made, self.most) = (now_ns, 0, most);
         }
     }
 
@@ -41,19 +44,30 @@ impl Pacer {
         self.start_ns > 0
     }
 
-    fn due_ns(&self) -> u64 {
-        self.start_ns + (self.made as f64 / self.rate * 1e9) as u64
+    /// Whether some are late.
+    pub fn waits(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Time from one to the next.
+    pub fn interval_ns(&self) -> u64 {
+        (1e9 / self.rate) as u64
+    }
+
+    fn due_ns(&self) -> Option<u64> {
+        let due = || self.start_ns + (self.made as f64 / self.rate * 1e9) as u64;
+        (self.runs() && self.made < self.most).then(due)
     }
 
     /// How long until the next is due.
     pub fn wait(&self, now_ns: u64) -> Option<Duration> {
-        self.runs().then(|| Duration::from_nanos(self.due_ns().saturating_sub(now_ns)))
+        Some(Duration::from_nanos(self.due_ns()?.saturating_sub(now_ns)))
     }
 
     /// When the next that is to be sent now should have been.
     pub fn next(&mut self, now_ns: u64) -> Option<u64> {
-        while self.runs() && self.due_ns() <= now_ns {
-            self.backlog.push_back(self.due_ns());
+        while let Some(due) = self.due_ns().filter(|due| *due <= now_ns) {
+            self.backlog.push_back(due);
             self.made += 1;
         }
         self.backlog.front().copied()
@@ -73,7 +87,7 @@ mod tests {
     fn what_could_not_be_sent_keeps_its_time() {
         let mut pacer = Pacer::new(10.0);
         assert_eq!((pacer.next(5), pacer.wait(5)), (None, None));
-        pacer.start(1_000_000_000);
+        pacer.start(1_000_000_000, None);
         assert_eq!(pacer.next(1_000_000_000), Some(1_000_000_000));
         pacer.sent();
         assert_eq!(pacer.next(1_050_000_000), None);
@@ -84,5 +98,11 @@ mod tests {
         assert_eq!(pacer.next(1_250_000_000), Some(1_200_000_000));
         assert_eq!(pacer.stop(), 1);
         assert_eq!(pacer.next(9_000_000_000), None);
+        pacer.start(1_000_000_000, Some(0.2));
+        assert!(
+            (pacer.next(9_000_000_000), pacer.sent()).0.is_some()
+                && (pacer.next(0), pacer.sent()).0.is_some()
+        );
+        assert_eq!(pacer.next(9_000_000_000), None, "ten a second are two in a fifth of it");
     }
 }

@@ -82,7 +82,6 @@ impl Run<'_> {
             if left.is_zero() {
                 break;
             }
-            // Orders wait until this is done: their bell rings again.
             self.crowd.turn(left.max(Duration::from_millis(1)));
             let share = end.map(|end| begin.elapsed().as_secs_f64() / (end - begin).as_secs_f64());
             self.progress.show(what, &self.crowd, self.options.connections, share);
@@ -97,25 +96,26 @@ impl Run<'_> {
 
     fn measure(&mut self, seconds: f64) -> Value {
         let connect_s = self.begun.elapsed().as_secs_f64();
-        let connected = self.crowd.standing.there;
-        if connected > 0 {
+        let connected = self.crowd.standing.there + self.crowd.standing.gone;
+        if self.crowd.standing.there > 0 {
             let settled = Instant::now() + Duration::from_secs_f64(self.options.settle_s);
             self.until(Some(settled), "settling", |_| false);
         }
         let memory_after = process::private_bytes(&self.options.pids);
         let greetings = std::mem::take(&mut self.crowd.counts).messages;
         let stretch = Stretch::begin(self.options);
-        self.crowd.start();
-        if connected > 0 {
-            let end = stretch.since + Duration::from_secs_f64(seconds);
-            self.until(Some(end), "measuring", |crowd| crowd.standing.there == 0);
-        }
-        let unsent = self.crowd.stop();
+        self.crowd.start(Some(seconds));
+        let end = stretch.since + Duration::from_secs_f64(seconds);
+        self.until(Some(end), "measuring", |crowd| crowd.standing.there == 0);
         let measured = stretch.since.elapsed().as_secs_f64();
         let client = stretch.client();
+        self.crowd.rest();
         self.until(Some(Instant::now() + LAST_WAIT), "waiting for the last", Crowd::is_quiet);
+        let unanswered = self.crowd.stop();
         let server_ns = stretch.server_cpu_ns(self.options);
-        self.progress.end("measured", &self.crowd);
+        if connected > 0 {
+            self.progress.end("measured", &self.crowd);
+        }
         let mut said = self.marked(measured, client);
         let messages = said["messages"].as_u64().unwrap_or(0);
         let more = json!({
@@ -124,7 +124,7 @@ impl Run<'_> {
             "connected": connected,
             "connect_s": connect_s,
             "greetings": greetings,
-            "unsent": unsent,
+            "unanswered": unanswered,
             "interrupted": self.stopped(),
             "server": (!self.options.pids.is_empty()).then(|| json!({
                 "cpu_s": server_ns.map(|ns| ns as f64 / 1e9),
@@ -143,7 +143,8 @@ impl Run<'_> {
 
     /// What has come since the last mark.
     fn marked(&mut self, seconds: f64, client: Value) -> Value {
-        let everybody = self.crowd.everybody();
+        let (everybody, expected) = (self.crowd.everybody(), self.crowd.expected());
+        self.crowd.counts.settle(expected);
         let mut said = std::mem::take(&mut self.crowd.counts).as_json(everybody);
         let standing = self.crowd.standing;
         merge(
@@ -153,7 +154,6 @@ impl Run<'_> {
                 "newest": self.crowd.newest(),
                 "there": standing.there,
                 "gone": standing.gone + standing.failed,
-                "newest": self.crowd.at_newest(),
                 "failed": self.crowd.failed,
                 "ended": self.crowd.ended,
                 "client": client,
@@ -167,6 +167,7 @@ impl Run<'_> {
         let mut stretch = Stretch::begin(self.options);
         let greetings = std::mem::take(&mut self.crowd.counts).messages;
         let standing = self.crowd.standing;
+        let mut awaiting = false;
         say(&json!({
             "ready": standing.there,
             "gone": standing.gone + standing.failed,
@@ -176,6 +177,11 @@ impl Run<'_> {
             "greetings": greetings,
         }));
         loop {
+            if awaiting && self.crowd.counts.any_reached(self.crowd.everybody()) {
+                awaiting = false;
+                say(&self.marked(stretch.since.elapsed().as_secs_f64(), stretch.client()));
+                stretch = Stretch::begin(self.options);
+            }
             let order = match orders.take() {
                 Ok(Some(order)) => order,
                 Ok(None) if !self.stopped() => {
@@ -186,29 +192,39 @@ impl Run<'_> {
             };
             match order.trim() {
                 "mark" | "leave" => {
-                    let unsent = self.crowd.stop();
-                    let mut said = self.marked(stretch.since.elapsed().as_secs_f64(), stretch.client());
-                    merge(&mut said, json!({ "unsent": unsent }));
+                    let (seconds, client) = (stretch.since.elapsed().as_secs_f64(), stretch.client());
+                    self.crowd.rest();
+                    self.until(Some(Instant::now() + LAST_WAIT), "waiting for answers", |crowd| {
+                        crowd.unanswered() == 0
+                    });
+                    let unanswered = self.crowd.stop();
+                    let mut said = self.marked(seconds, client);
+                    merge(&mut said, json!({ "unanswered": unanswered }));
                     if order.trim() == "leave" {
                         return said;
                     }
                     say(&said);
                     stretch = Stretch::begin(self.options);
                 }
-                "cut" => {
-                    let (begun, before) = (Instant::now(), self.crowd.standing.there);
+                "await" => {
+                    (self.crowd.counts, awaiting) = (Counts::default(), true);
+                    say(&json!({ "awaiting": self.crowd.everybody() }));
+                    stretch = Stretch::begin(self.options);
+                }
+                order @ ("cut" | "return") => {
+                    let begun = Instant::now();
                     self.crowd.counts.back = Counts::default().back;
-                    self.crowd.cut();
+                    let away = if order == "cut" { self.crowd.cut() } else { self.crowd.come_back() };
                     self.until(None, "coming back", Crowd::is_settled);
                     say(&json!({
-                        "cut": before,
+                        "cut": away,
                         "back": self.crowd.standing.there,
                         "back_s": begun.elapsed().as_secs_f64(),
                         "back_us": self.crowd.counts.back.as_json(),
                         "failed": self.crowd.failed,
                     }));
                 }
-                "go" => self.crowd.start(),
+                "go" => self.crowd.start(None),
                 other => say(&json!({ "error": format!("there is no order {other:?}") })),
             }
         }

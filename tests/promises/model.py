@@ -28,7 +28,7 @@ from .connections import (
 from .site import Gate, Mode, Resource, Site, credentials
 
 Transport = Literal["sse", "websocket", "deflate", "poll"]
-APP_TIMEOUT_S = 2.0
+APP_TIMEOUT_S = 3.0
 """How long the node waits for the application."""
 TRANSPORTS: tuple[Transport, ...] = ("sse", "websocket", "deflate", "poll")
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from .conftest import OPTIONS
-from .model import TRANSPORTS, Client, Transport, Watcher, World
+from .model import APP_TIMEOUT_S, TRANSPORTS, Client, Transport, Watcher, World
 from .site import Resource, Site
 
 QUICK = settings(
@@ -258,8 +258,9 @@ class Promises(RuleBasedStateMachine):
 
 @pytest.fixture
 def impatient(site: Site) -> Iterator[LiveNode]:
-    """A node that gives up soon, since the model knows what may come of it."""
-    with node(site, **{**OPTIONS, "app_timeout_s": 1.0}) as live:
+    """A node that gives up soon, since the model knows what may come of it; a soak meets a machine at its busiest."""
+    long = settings.get_current_profile_name() == "long"
+    with node(site, **{**OPTIONS, "app_timeout_s": APP_TIMEOUT_S if long else 1.0}) as live:
         yield live
 
 

@@ -2,6 +2,8 @@
 application's WebSocket alike.
 """
 
+import asyncio
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -268,6 +270,40 @@ def test_compression_keeps_no_memory_of_a_connection(target: Target) -> None:
     accepted = target.connect().upgrade("/", asked)["sec-websocket-extensions"]
     assert "server_no_context_takeover" in accepted
     assert "client_no_context_takeover" in accepted
+
+
+def test_what_came_before_a_fault_is_answered_before_it(target: Target) -> None:
+    peer = opened(target)
+    peer.send(frame(TEXT, b"a") + frame(BINARY, b"b") + frame(3, b"") + frame(PING, b"never read"))
+    assert [peer.message().payload for _ in range(2)] == [b"a", b"b"]
+    assert ended(peer).code == 1002
+    assert target.refused() == {"websocket_protocol": 1}
+
+
+def test_a_fault_ends_the_connection_of_an_application_that_does_not_listen(
+    attack: Callable[..., Target],
+) -> None:
+    left = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                await send({"type": "websocket.send", "text": "tick"})
+                await asyncio.sleep(0.05)
+        finally:
+            left.set()
+
+    peer = attack(app).connect()
+    assert peer.upgrade("/").status == 101
+    peer.send(frame(TEXT, b"unheard") + frame(3, b""))
+    while (got := peer.message()).op == TEXT:
+        assert got.payload == b"tick"
+    assert got.code == 1002
+    assert left.wait(10)
 
 
 @BOTH

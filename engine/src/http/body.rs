@@ -50,11 +50,15 @@ enum State {
     Done,
 }
 
-/// Where in `;name=value` (RFC 9112 §7.1.1); "bad white space" around its parts is refused.
+/// Where in `;name=value` (RFC 9112 §7.1.1), with "bad white space" (RFC 9110 §5.6.3) before and after `;` and `=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extension {
+    /// After white space that a semicolon must follow.
+    Before,
     NameStart,
     Name,
+    /// After white space behind a name.
+    NameEnd,
     ValueStart,
     Value,
     Quoted,
@@ -68,14 +72,17 @@ impl Extension {
     fn next(self, byte: u8) -> Option<Self> {
         use Extension::*;
         Some(match (self, byte) {
+            (Before | NameStart | NameEnd | ValueStart, b' ' | b'\t') => self,
+            (Name, b' ' | b'\t') => NameEnd,
+            (Value | QuotedEnd, b' ' | b'\t') => Before,
             (NameStart | Name, b) if is_token_byte(b) => Name,
-            (Name, b'=') => ValueStart,
+            (Name | NameEnd, b'=') => ValueStart,
             (ValueStart, b'"') => Quoted,
             (ValueStart | Value, b) if is_token_byte(b) => Value,
             (Quoted, b'"') => QuotedEnd,
             (Quoted, b'\\') => Escaped,
             (Quoted | Escaped, b) if is_text_byte(b) => Quoted,
-            (Name | Value | QuotedEnd, b';') => NameStart,
+            (Before | Name | NameEnd | Value | QuotedEnd, b';') => NameStart,
             _ => return None,
         })
     }
@@ -145,6 +152,7 @@ impl Body {
             }
             (Size { size, digits: 1.. }, b'\r') => SizeLf(size),
             (Size { size, digits: 1.. }, b';') => Extension { size, at: self::Extension::NameStart },
+            (Size { size, digits: 1.. }, b' ' | b'\t') => Extension { size, at: self::Extension::Before },
             (Size { .. }, _) => return Err(Refusal::new(400, "chunk_size", "A chunk's size is malformed.")),
 
             (Extension { size, at }, b'\r') if at.may_end() => SizeLf(size),

@@ -112,6 +112,11 @@ pub fn complete(buf: &[u8], from: usize) -> bool {
         .any(|i| matches!(&buf[..start + i], [.., b'\r', b'\n', b'\r']) || !buf[..start + i].ends_with(b"\r"))
 }
 
+/// Whether a head that [`parse`] refuses asks with HEAD, so that nobody expects content.
+pub fn is_head(buf: &[u8]) -> bool {
+    buf.strip_prefix(b"\r\n").unwrap_or(buf).starts_with(b"HEAD ")
+}
+
 /// How far the lines of a head go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {

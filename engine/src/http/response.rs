@@ -144,7 +144,7 @@ fn write_status_line(out: &mut Vec<u8>, status: u16) {
 /// Append a response head. `minor` is the client's version; ours is 1.1 in any case (RFC 9112 §2.3).
 ///
 /// What `fields` say about connection and framing is left out, with two exceptions: `content-length` if `framing` is
-/// [`BodyFraming::None`] (a 304, or an answer to HEAD), and a 101's `upgrade`.
+/// [`BodyFraming::None`] (a 304, or an answer to HEAD), and `upgrade` of a 101 or a 426.
 pub fn write_head(
     out: &mut Vec<u8>,
     minor: u8,
@@ -156,12 +156,14 @@ pub fn write_head(
 ) {
     // RFC 9110 §8.6, RFC 9112 §6.1: 1xx and 204 carry neither a length nor a transfer coding.
     let bare = status < 200 || status == 204;
+    // RFC 9110 §7.8: who sends `upgrade` names it in `connection`.
+    let upgrades = matches!(status, 101 | 426);
     write_status_line(out, status);
     let mut dated = false;
     for (name, value) in fields.iter() {
         let kept = match name {
             b"content-length" => framing == BodyFraming::None && !bare,
-            b"upgrade" => status == 101,
+            b"upgrade" => upgrades,
             b"trailer" => framing == BodyFraming::Chunked,
             name => !is_framing_field(name),
         };
@@ -181,7 +183,8 @@ pub fn write_head(
         _ => {}
     }
     out.extend_from_slice(match (status, keep_alive && framing != BodyFraming::Close) {
-        (101, _) => b"connection: upgrade\r\n\r\n".as_slice(),
+        (101, _) | (426, true) => b"connection: upgrade\r\n\r\n".as_slice(),
+        (426, false) => b"connection: upgrade, close\r\n\r\n",
         (_, false) => b"connection: close\r\n\r\n",
         (_, true) if minor == 0 => b"connection: keep-alive\r\n\r\n",
         (_, true) => b"\r\n",

@@ -3,6 +3,16 @@
 //!
 //! Parameters are checked and ignored. One mistake, and the whole field counts as not there (RFC 9651 §4.2), so that no
 //! two readers make different lists of it.
+use base64::Engine;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// RFC 9651 §4.2.7: padding may be left out, and bits behind the last byte may be set.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// The strings of a list in all of a field's lines; no lines are an empty list; `None` if it is malformed or has a
 /// member that is not a string.
@@ -122,7 +132,8 @@ impl<'a> Rest<'a> {
             }
             b':' => {
                 self.next();
-                self.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
+                let encoded = self.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
+                BASE64.decode(encoded).ok()?;
                 self.take(b':')
             }
             b'?' => {
@@ -136,10 +147,28 @@ impl<'a> Rest<'a> {
             b'%' => {
                 self.next();
                 self.take(b'"')?;
-                self.run(|b| matches!(b, b' '..=b'~') && b != b'"');
-                self.take(b'"')
+                self.display_string()
             }
             _ => None,
+        }
+    }
+
+    /// RFC 9651 §4.2.10, behind its opening quote.
+    fn display_string(&mut self) -> Option<()> {
+        let mut text = vec![];
+        loop {
+            match self.next()? {
+                b'"' => return std::str::from_utf8(&text).ok().map(drop),
+                b'%' => {
+                    let mut digit = || match self.next()? {
+                        byte @ (b'0'..=b'9' | b'a'..=b'f') => (byte as char).to_digit(16),
+                        _ => None,
+                    };
+                    text.push((digit()? << 4 | digit()?) as u8);
+                }
+                byte @ b' '..=b'~' => text.push(byte),
+                _ => return None,
+            }
         }
     }
 
@@ -184,6 +213,10 @@ mod tests {
             (&[r#""a";"#], None),
             (&[r#""a";X"#], None),
             (&[r#""a";x=1."#], None),
+            (&[r#""a";x=:YQQ==:"#], None),
+            (&[r#""a";x=%"%zz""#], None),
+            (&[r#""a";x=%"%FF""#], None),
+            (&[r#""a";x=%"%ff""#], None),
             (&["1"], None),
         ] {
             let read = sf_strings(values.iter().map(|v: &&str| v.as_bytes()));

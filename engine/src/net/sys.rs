@@ -277,8 +277,9 @@ pub fn block_signals() {
     }
 }
 
-/// Write lines to standard output; a failure is nobody's concern here.
-pub fn write_stdout(bytes: &[u8]) {
+/// Write to standard output, waiting if that waits; how much of it was written.
+pub fn write_stdout(bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the pointer and length are those of a slice.
-    unsafe { libc::write(1, bytes.as_ptr().cast(), bytes.len()) };
+    let n = unsafe { libc::write(1, bytes.as_ptr().cast(), bytes.len()) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
 }

@@ -5,6 +5,7 @@
 use super::policy::http_date;
 use super::representation::Representation;
 use crate::http::fields::Fields;
+use crate::http::lists::etag_matches;
 
 /// What a conditional request is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub fn evaluate(request: &Fields, rep: &Representation) -> Outcome {
     let not_modified = if !(200..300).contains(&rep.status) {
         false
     } else if request.get("if-none-match").is_some() {
-        request.all("if-none-match").any(|line| names(line, opaque(rep.etag.as_bytes())))
+        etag_matches(request.all("if-none-match"), rep.etag.as_bytes(), true)
     } else {
         let since = one(request, "if-modified-since").and_then(http_date);
         let modified = one(&rep.fields, "last-modified").and_then(http_date);
@@ -54,31 +55,6 @@ fn one<'a>(fields: &'a Fields, name: &'a str) -> Option<&'a [u8]> {
     lines.next().filter(|_| lines.next().is_none())
 }
 
-/// An entity tag without its `W/`: what weak comparison compares (RFC 9110 §8.8.3.2).
-fn opaque(etag: &[u8]) -> &[u8] {
-    etag.strip_prefix(b"W/").unwrap_or(etag)
-}
-
-/// Whether a line of `if-none-match` is `*` or lists the tag, compared weakly. Reading stops at what is no entity tag.
-fn names(line: &[u8], wanted: &[u8]) -> bool {
-    let mut rest = line.trim_ascii();
-    if rest == b"*" {
-        return true;
-    }
-    while let Some(quoted) = opaque(rest).strip_prefix(b"\"") {
-        let Some(end) = memchr::memchr(b'"', quoted) else { return false };
-        let tag = opaque(rest);
-        if &tag[..end + 2] == wanted {
-            return true;
-        }
-        rest = quoted[end + 1..].trim_ascii_start();
-        while let Some(after) = rest.strip_prefix(b",") {
-            rest = after.trim_ascii_start();
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,11 +77,14 @@ mod tests {
 
     #[test]
     fn if_none_match_compares_weakly_with_each_tag_listed() {
-        for line in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "\"b\" ,,W/\"a\"", "*", " * ", "\"b,\",\"a\""] {
+        for line in
+            ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "\"b\" ,,W/\"a\"", ", ,\"a\",", "*", " * ", "\"b,\",\"a\""]
+        {
             assert!(not_modified(&rep("\"a\""), &[("if-none-match", line)]), "{line}");
             assert!(not_modified(&rep("W/\"a\""), &[("if-none-match", line)]), "{line}");
         }
-        for line in ["", "a", "\"b\"", "\"a", "a\"", "w/\"a\"", "\"b,\"a\"", "\"b\", *", "x \"a\""] {
+        for line in ["", "a", "\"b\"", "\"a", "a\"", "w/\"a\"", "\"b,\"a\"", "\"b\", *", "x \"a\"", "\"a\"x"]
+        {
             assert!(!not_modified(&rep("\"a\""), &[("if-none-match", line)]), "{line}");
         }
         assert!(not_modified(&rep("\"a\""), &[("if-none-match", "\"b\""), ("if-none-match", "\"a\"")]));

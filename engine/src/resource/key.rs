@@ -263,8 +263,9 @@ impl VariantKey {
     }
 }
 
-/// The fields of a re-read: `host`, those that `vary` names, for a private variant its credentials, and `accept` unless
-/// `vary` names that. Nothing else of any client's reaches the application (security row 24).
+/// The fields of a re-read: `host`, those that `vary` names, for a private variant its credentials, `accept` unless
+/// `vary` names that, and `accept-encoding: identity`, because a compressed body cannot be an event. Nothing else of any
+/// client's reaches the application (security row 24).
 pub fn canonical_fields(request: &Fields, vary: &[Box<str>], private: bool, accept: Option<&str>) -> Fields {
     let named = |name: &[u8]| vary.iter().any(|v| v.as_bytes() == name);
     let credential = |name: &[u8]| matches!(name, b"authorization" | b"cookie");
@@ -274,6 +275,7 @@ pub fn canonical_fields(request: &Fields, vary: &[Box<str>], private: bool, acce
             *name == b"host" || (private && credential(name)) || (named(name) && !never_repeated(name))
         })
         .collect();
+    fields.push("accept-encoding", "identity");
     if let Some(accept) = accept.filter(|_| !named(b"accept")) {
         fields.push("accept", accept);
     }
@@ -286,7 +288,8 @@ fn never_repeated(name: &[u8]) -> bool {
         || name.starts_with(b"proxy-")
         || matches!(
             name,
-            b"connection"
+            b"accept-encoding"
+                | b"connection"
                 | b"content-length"
                 | b"expect"
                 | b"keep-alive"
@@ -416,10 +419,13 @@ mod tests {
             fields.iter().map(|(n, _)| String::from_utf8(n.to_vec()).unwrap()).collect::<Vec<_>>().join(" ")
         };
         let vary: &[Box<str>] = &["accept-language".into(), "range".into()];
-        assert_eq!(names(canonical_fields(&request, vary, false, None)), "host accept-language");
+        assert_eq!(
+            names(canonical_fields(&request, vary, false, None)),
+            "host accept-language accept-encoding"
+        );
         assert_eq!(
             names(canonical_fields(&request, &[], true, Some("*/*"))),
-            "host cookie authorization accept"
+            "host cookie authorization accept-encoding accept"
         );
         let accept = canonical_fields(&request, &["accept".into()], false, Some("*/*"));
         assert_eq!(accept.all("accept").collect::<Vec<_>>(), [b"a/b"]);

@@ -13,6 +13,7 @@ pub mod freshness;
 mod ghosts;
 pub mod invalidation;
 pub mod key;
+mod landed;
 pub mod layer;
 pub mod policy;
 pub mod position;

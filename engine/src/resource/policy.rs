@@ -107,7 +107,7 @@ pub fn decide(seen: &Seen<'_>) -> Decision {
         storable: reusable && audience != Sharing::Private,
         reusable,
         lifetime_ms: if let Lifetime::Left(ms) = lifetime { Some(ms) } else { None },
-        watchable: get && (200..300).contains(&head.status) && head.status != 206,
+        watchable: get && is_representation(head.status),
         vary,
     }
 }
@@ -115,6 +115,12 @@ pub fn decide(seen: &Seen<'_>) -> Decision {
 /// The statuses that are kept, given a lifetime or tags. Never 206: it is not the whole.
 fn cacheable(status: u16) -> bool {
     matches!(status, 200 | 203 | 204 | 301 | 308 | 404 | 410)
+}
+
+/// The answers to GET that are the resource as it is. Not 206, a part of it, and not 204 and 205: that there is nothing
+/// is how an event stream is told not to come back (HTML standard §9.2.1).
+pub fn is_representation(status: u16) -> bool {
+    matches!(status, 200..=299) && !matches!(status, 204..=206)
 }
 
 fn is_event_stream(fields: &Fields) -> bool {
@@ -272,7 +278,8 @@ mod tests {
         for (code, expected) in [
             (200, (true, true)),
             (201, (false, true)),
-            (204, (true, true)),
+            (204, (true, false)),
+            (205, (false, false)),
             (206, (false, false)),
             (301, (true, false)),
             (302, (false, false)),

@@ -22,6 +22,11 @@ impl TagHash {
     pub fn of(name: &str) -> Self {
         Self(SEED.hash_one(name))
     }
+
+    /// Which of so many buckets it falls into.
+    pub(super) fn bucket(self, buckets: usize) -> usize {
+        (self.0 % buckets as u64) as usize
+    }
 }
 
 /// The implicit tag of a resource: its URI (RFC 9111 §4.4).

@@ -14,6 +14,9 @@ pub struct Source {
     pub target: Arc<str>,
     /// The canonical request: nothing of any client's but what `Vary` and, for a private variant, the credentials name.
     pub fields: Arc<crate::http::fields::Fields>,
+    /// When the token that opened the watch ends, and the watch with it; `None`: it has none, or the application took it
+    /// although it had ended, which only the application can take back.
+    pub token_ends_unix_s: Option<u64>,
     /// The listener through which it was first asked for (says what the application sees as its own address).
     pub listener: u8,
 }
@@ -48,6 +51,15 @@ pub enum Outcome {
     Reset,
     /// 5xx, a timeout, an abort.
     Failed,
+}
+
+/// Who waited for a read, to be told when what it yielded is where they will look.
+#[derive(Debug, Default)]
+pub struct Landing {
+    /// They look again.
+    pub waiters: Vec<Waiter>,
+    /// It was of no use to them.
+    pub alone: bool,
 }
 
 /// What the home shard does after a read.

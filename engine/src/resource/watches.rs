@@ -8,9 +8,11 @@
 use super::flights::Waiter;
 use super::ghosts::Ghosts;
 use super::key::{ResourceKey, VariantKey};
+use super::landed::Landed;
+use super::policy::is_representation;
 use super::representation::Representation;
 use super::tags::TagHash;
-use super::watch::{Next, Notices, Opened, Outcome, Reader, Source};
+use super::watch::{Landing, Next, Notices, Opened, Outcome, Reader, Source};
 use crate::hub::{Hub, TopicId};
 use hashbrown::{HashMap, HashSet};
 use std::hash::RandomState;
@@ -64,6 +66,7 @@ struct State {
     /// By what a resource's variants are chosen, and how many of them are watched.
     vary: HashMap<ResourceKey, Varied, RandomState>,
     ghosts: Ghosts,
+    landed: Landed,
 }
 
 /// The names of the fields, and how many variants chosen by them are watched.
@@ -115,20 +118,30 @@ impl Watches {
     }
 
     /// A client was given this representation outside of a watch: whoever watches the variant gets it too, and if it
-    /// differs from what a watcher that left may have, that watcher no longer counts as up to date.
-    pub fn saw(&self, key: &VariantKey, read: &Representation, changed: impl FnOnce(&Representation) -> u64) {
+    /// differs from what a watcher that left may have, that watcher no longer counts as up to date. False: something
+    /// else was given out at a later position, so that nobody else should get this.
+    pub fn saw(
+        &self,
+        key: &VariantKey,
+        read: &Representation,
+        changed: impl FnOnce(&Representation) -> u64,
+    ) -> bool {
         let mut state = self.state();
-        // What is a refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
-        let refused = !(200..300).contains(&read.status);
         let topic = state.by_key.get(key).copied();
-        if refused && let Some(watch) = topic.and_then(|topic| state.watches.get_mut(&topic)) {
+        let Some((topic, watch)) = topic.and_then(|topic| Some((topic, state.watches.get_mut(&topic)?)))
+        else {
+            state.ghosts.saw(key, read);
+            return state.landed.note(&key.resource, read, read.position.offset);
+        };
+        let newest = read.position.offset >= watch.read_at || read.same_as(&watch.current);
+        // What is a refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
+        if !is_representation(read.status) {
             watch.doubt(read.position.offset);
-        } else if let Some(topic) = topic {
+        } else {
             self.absorb(&mut state, topic, read.copy(), changed);
             self.see_to(&mut state, topic);
-        } else {
-            state.ghosts.saw(key, read);
         }
+        newest
     }
 
     /// The newest representation of a watched variant, under its key.
@@ -160,7 +173,7 @@ impl Watches {
         let mut state = self.state();
         let topic = *state.by_key.get(key)?;
         let watch = state.watches.get_mut(&topic)?;
-        if !fresh(&watch.current) {
+        if watch.current.since > watch.read_at || !fresh(&watch.current) {
             return None;
         }
         watch.watchers += 1;
@@ -194,6 +207,7 @@ impl Watches {
         if let Some(since) = state.ghosts.revive(key, &read) {
             read.since = since;
         }
+        state.landed.settle(&key.resource, &mut read);
         let topic = self.hub.create();
         let current = Arc::new(read);
         let watch = Watch {
@@ -201,7 +215,7 @@ impl Watches {
             source: Arc::new(source),
             home: shard,
             read_at: current.position.offset,
-            needed: changed(&current),
+            needed: changed(&current).max(current.since.saturating_sub(1)),
             current: current.clone(),
             announced: None,
             reading: false,
@@ -291,6 +305,11 @@ impl Watches {
         Some(watch.current.expires_at_ms.is_some_and(|at| at <= now_ms))
     }
 
+    /// Whether a read that failed must still be tried again: a client's own may have done instead.
+    pub fn wants_retry(&self, topic: TopicId) -> bool {
+        self.state().watches.get(&topic).is_some_and(|watch| watch.failures > 0)
+    }
+
     /// The home shard begins a read: how, and at the position that it takes. `None`: one is under way, or the watch has
     /// gone.
     pub fn begin_read(&self, topic: TopicId, position: impl FnOnce() -> u64) -> Option<(Arc<Source>, u64)> {
@@ -303,18 +322,31 @@ impl Watches {
         Some((watch.source.clone(), watch.began_at))
     }
 
-    /// A read has ended: tell the watchers if the representation differs, and say what is next.
+    /// A read has ended: tell the watchers if the representation differs, and say what is next, and who waited for it.
     pub fn end_read(
         &self,
         topic: TopicId,
         outcome: Outcome,
         changed: impl FnOnce(&Representation) -> u64,
-    ) -> Next {
+    ) -> (Next, Landing) {
         let mut state = self.state();
-        let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
+        let Some(watch) = state.watches.get_mut(&topic) else { return (Next::Over, Landing::default()) };
         watch.reading = false;
-        let alone = matches!(outcome, Outcome::Failed);
-        watch.waiters.drain(..).for_each(|waiter| self.reader.landed(waiter, alone));
+        let landing = Landing {
+            waiters: std::mem::take(&mut watch.waiters),
+            alone: matches!(outcome, Outcome::Failed),
+        };
+        (self.conclude(&mut state, topic, outcome, changed), landing)
+    }
+
+    fn conclude(
+        &self,
+        state: &mut State,
+        topic: TopicId,
+        outcome: Outcome,
+        changed: impl FnOnce(&Representation) -> u64,
+    ) -> Next {
+        let Some(watch) = state.watches.get_mut(&topic) else { return Next::Over };
         let (payload, announced) = match outcome {
             // What a client was answered since is newer.
             Outcome::Gone(..) | Outcome::Reset if watch.began_at < watch.read_at && watch.watchers > 0 => {
@@ -326,10 +358,10 @@ impl Watches {
             }
             Outcome::Read(read) => {
                 watch.failures = 0;
-                self.absorb(&mut state, topic, *read, changed);
+                self.absorb(state, topic, *read, changed);
                 return match state.watches.get(&topic) {
                     Some(watch) if watch.watchers == 0 => {
-                        self.bury(&mut state, topic);
+                        self.bury(state, topic);
                         Next::Over
                     }
                     Some(watch) if watch.needed > watch.read_at => Next::Again,
@@ -338,7 +370,7 @@ impl Watches {
                 };
             }
             Outcome::Failed => {
-                self.bury(&mut state, topic);
+                self.bury(state, topic);
                 return Next::Over;
             }
             Outcome::Gone(status, detail) => (self.notices.gone(status, &detail), watch.announced),
@@ -346,7 +378,7 @@ impl Watches {
         };
         self.hub.publish(topic, true, announced, payload);
         // Its watchers leave one by one, and find it gone.
-        self.remove(&mut state, topic);
+        self.remove(state, topic);
         Next::Over
     }
 
@@ -359,23 +391,28 @@ impl Watches {
         mut read: Representation,
         changed: impl FnOnce(&Representation) -> u64,
     ) {
-        let Some(watch) = state.watches.get_mut(&topic) else { return };
+        let State { watches, by_tag, landed, .. } = state;
+        let Some(watch) = watches.get_mut(&topic) else { return };
         if read.position.offset <= watch.read_at {
             if !read.same_as(&watch.current) {
                 watch.doubt(read.position.offset);
             }
             return;
         }
-        watch.read_at = read.position.offset;
+        // Also a client's own read shows that reads work again.
+        (watch.read_at, watch.failures) = (read.position.offset, 0);
         let announced = if watch.needed <= watch.read_at { watch.announced.take() } else { watch.announced };
         let same = read.same_as(&watch.current);
         if same {
             read.since = watch.current.since;
+        } else {
+            landed.settle(&watch.key.resource, &mut read);
+            watch.needed = watch.needed.max(read.since - 1);
         }
         let before = std::mem::replace(&mut watch.current, Arc::new(read));
         let current = watch.current.clone();
         if before.tags != current.tags {
-            self.index(&mut state.by_tag, topic, &before.tags, &current.tags);
+            self.index(by_tag, topic, &before.tags, &current.tags);
             watch.needed = watch.needed.max(changed(&current));
         }
         if !same {
@@ -426,6 +463,7 @@ impl Watches {
                 state.vary.remove(&watch.key.resource);
             }
         }
+        state.landed.note(&watch.key.resource, &watch.current, watch.read_at);
         self.index(&mut state.by_tag, topic, &watch.current.tags, &[]);
         self.hub.retire(topic);
         Some(watch)

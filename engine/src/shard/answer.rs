@@ -4,6 +4,7 @@ use super::conn::{After, State};
 use super::exchange::{Exchange, Gathering, Purpose};
 use super::get::{forwarded, passed_fields};
 use super::keep::{gets_etag, late_fill};
+use super::reread::representation_too_large;
 use super::work::{Intent, Sending};
 use crate::app::{Answer, ExchangeId, ResponseHead};
 use crate::http::fields::Fields;
@@ -114,8 +115,7 @@ impl Shard {
         decision.storable &= for_others;
         if !once && !watching {
             if too_large {
-                let detail =
-                    format!("a watched representation may have {max_bytes} bytes (max_representation_bytes)");
+                let detail = representation_too_large(max_bytes);
                 return self.fail(key, &Refusal::new(502, "representation_too_large", detail));
             }
             if let Some(conn) = self.conns.get_mut(key)
@@ -159,7 +159,11 @@ impl Shard {
         }
         let Gathering { head, groups, .. } = &gathering;
         let (head, groups) = (head.clone(), groups.clone());
-        if keeping && let Some(exchange) = self.exchanges.get_mut(exchange) {
+        // Who watches it gets it too, also if nobody else may.
+        let shown = once && !head_only && for_others && !too_large && gathering.decision.watchable;
+        if (keeping || (shown && self.is_followed(key)))
+            && let Some(exchange) = self.exchanges.get_mut(exchange)
+        {
             exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
         }
         self.pass(key, exchange, *head, groups, sharing, body, more);
@@ -182,8 +186,8 @@ impl Shard {
         // Without a watch to tell and a condition to check, a representation is of no use.
         let compared =
             work.fields.get("if-none-match").is_some() || work.fields.get("if-modified-since").is_some();
-        let followed =
-            work.resource.as_ref().is_some_and(|resource| self.shared.resources.watches.knows(resource));
+        let followed = self.is_followed(key);
+        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let comparable = work.asks_as_anybody() && (compared || followed);
         let has_etag =
             watchable && gathering.head.status == 200 && gathering.head.fields.get("etag").is_some();
@@ -281,6 +285,13 @@ impl Shard {
         self.give(key, out);
     }
 
+    /// Whether others watch, or watched not long ago, what a client asks for.
+    fn is_followed(&self, key: Key) -> bool {
+        let work = self.conns.get(key).and_then(|conn| conn.work.as_deref());
+        work.and_then(|work| work.resource.as_ref())
+            .is_some_and(|resource| self.shared.resources.watches.knows(resource))
+    }
+
     /// The rest of a short body does not come: pass on what is there.
     pub(super) fn pass_on(&mut self, key: Key) {
         let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
@@ -290,7 +301,9 @@ impl Shard {
         let Some(gathering) = &entry.gathering else { return };
         let (head, body) = (gathering.head.clone(), Bytes::copy_from_slice(&gathering.body));
         let (groups, sharing) = (gathering.groups.clone(), gathering.decision.audience);
-        if !gathering.decision.storable {
+        let of_use = gathering.decision.storable || (gathering.decision.watchable && self.is_followed(key));
+        let Some(entry) = self.exchanges.get_mut(exchange) else { return };
+        if !of_use {
             entry.gathering = None;
         }
         // They were settled when they were kept back, and will be once more when they are sent.
@@ -318,8 +331,7 @@ impl Shard {
             // A watch is about to open, or the body is short: nothing goes out before all of it is here.
             self.took(key, data.len());
             if too_large {
-                let detail =
-                    format!("a watched representation may have {max_bytes} bytes (max_representation_bytes)");
+                let detail = representation_too_large(max_bytes);
                 return self.fail(key, &Refusal::new(502, "representation_too_large", detail));
             }
             if all_here
@@ -330,8 +342,10 @@ impl Shard {
             }
             return;
         }
-        if too_large && let Some(entry) = self.exchanges.get_mut(exchange) {
-            entry.gathering = None;
+        if too_large
+            && let Some(gathering) = self.exchanges.get_mut(exchange).and_then(|e| e.gathering.take())
+            && gathering.decision.storable
+        {
             self.land_alone(key, true);
         }
         let mut out = self.buffer(key);
@@ -343,8 +357,9 @@ impl Shard {
                 let names =
                     if let Vary::Names(names) = &gathering.decision.vary { names.clone() } else { vec![] };
                 let audience = gathering.decision.audience_of(&work.fields);
+                let storable = gathering.decision.storable;
                 if let Some(made) = self.make(work, gathering, position) {
-                    self.keep(key, &names, audience, &Arc::new(made), true);
+                    self.keep(key, &names, audience, &Arc::new(made), storable);
                 }
             }
             self.land_alone(key, false);

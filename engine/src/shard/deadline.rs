@@ -11,7 +11,7 @@ use crate::transport::sse::{self, Event};
 use crate::transport::websocket::{Op, close, encoder};
 use std::cmp::Reverse;
 
-/// How long a peer may take to read our last words.
+/// How long a peer may take to read our last words, and an application to hear that there will be some.
 const LINGER_S: f64 = 2.0;
 /// How long a connection that a drain finds new has for its first request, milliseconds.
 const FIRST_WORDS_MS: u64 = 500;
@@ -25,8 +25,6 @@ pub enum Due {
     Expire(TopicId, u64),
     /// A re-read that failed is tried again.
     Retry(TopicId),
-    /// A re-read has taken too long.
-    Abandon(Key),
     /// A push session's turn to end, in a drain.
     End(Key),
     /// The drain has taken too long.
@@ -36,6 +34,8 @@ pub enum Due {
 /// When something is next due on a connection, and what.
 enum Deadline {
     Close,
+    /// The application does not ask what became of a WebSocket.
+    EndFaulty,
     Heartbeat,
     PollEnds,
     HeadTimeout,
@@ -52,8 +52,12 @@ enum Deadline {
 
 fn deadline(conn: &Conn, options: &Options) -> (u32, Deadline) {
     let after = |seconds: f64| conn.tick.saturating_add(ticks(seconds));
+    let faulty_since = conn.socket.as_ref().and_then(|socket| socket.ending).map(|(_, tick)| tick);
     match conn.state {
         State::Linger => (after(LINGER_S), Deadline::Close),
+        State::Socket if faulty_since.is_some() => {
+            (faulty_since.unwrap_or_default().saturating_add(ticks(LINGER_S)), Deadline::EndFaulty)
+        }
         State::Poll => (conn.tick, Deadline::PollEnds),
         State::Sse | State::Watch | State::Socket if conn.blocked => {
             (after(options.push_timeout_s), Deadline::ReaderTooSlow)
@@ -105,6 +109,7 @@ impl Shard {
             if std::mem::take(&mut self.accept_paused) && !self.draining {
                 let _ = self.listen();
             }
+            self.abandon_reads(now);
             while let Some(Reverse((at, due))) = self.due.peek().copied()
                 && at <= now
             {
@@ -123,8 +128,11 @@ impl Shard {
                     None => {}
                 }
             }
-            Due::Retry(topic) => self.read_again(topic),
-            Due::Abandon(exchange) => self.abandon_read(exchange),
+            Due::Retry(topic) => {
+                if self.shared.resources.watches.wants_retry(topic) {
+                    self.read_again(topic);
+                }
+            }
             Due::End(key) => self.end_push(key),
             Due::HardEnd => self.stopped = true,
         }
@@ -143,6 +151,7 @@ impl Shard {
         match what {
             Deadline::Look => self.read_frames_if_socket(key),
             Deadline::Close => self.close(key),
+            Deadline::EndFaulty => self.end_faulty(key),
             Deadline::PassOn => self.pass_on(key),
             Deadline::PollEnds => self.poll_ended(key),
             Deadline::Heartbeat => self.heartbeat(key),

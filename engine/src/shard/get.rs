@@ -10,8 +10,8 @@ use crate::http::response::{BodyFraming, write_head, write_head_end, write_head_
 use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::conditional::{self, Outcome};
-use crate::resource::key::{Audience, Selectors, VariantKey, canonical_fields};
-use crate::resource::policy::Sharing;
+use crate::resource::key::{Audience, Selectors, VariantKey, Vary, canonical_fields};
+use crate::resource::policy::{Sharing, is_representation};
 use crate::resource::representation::{Made, Representation};
 use crate::resource::token::expires_unix_s;
 use crate::resource::watch::{Opened, Reader, Source};
@@ -36,7 +36,7 @@ impl Shard {
         {
             shared.metrics.hits.fetch_add(1, Relaxed);
             // What is no representation opens no watch: it is the answer, as it would be from the application.
-            let refused = !(200..300).contains(&kept.status);
+            let refused = !is_representation(kept.status);
             if once || refused {
                 let collapsed = work.waits_since.is_some() && !resources.is_fresh(kept, self.now_ms);
                 let status =
@@ -47,7 +47,11 @@ impl Shard {
                 }
                 return self.serve(key, kept, status);
             }
-            let vary = resources.cache.vary(&resource).unwrap_or_default();
+            // The copy's own, whatever others of the resource have said since.
+            let vary = match Vary::of(&kept.fields) {
+                Vary::Names(names) => names,
+                Vary::Any => vec![],
+            };
             let audience = if is_explicitly_shared(kept) { Audience::Public } else { Audience::Anonymous };
             return self.watch(key, kept.copy(), &vary, audience);
         }
@@ -150,13 +154,18 @@ impl Shard {
             salt,
             now_ms: self.now_ms,
         });
-        if private && let Some(ends) = expires_unix_s(&work.fields) {
+        if private && let Some(ends) = self.token_ends(&work.fields) {
             // What the token opened is looked at again when it ends.
-            let left_ms = ends.saturating_sub(self.unix_s).saturating_mul(1000);
+            let left_ms = (ends - self.unix_s).saturating_mul(1000);
             let at = self.now_ms.saturating_add(left_ms);
             made.expires_at_ms = Some(made.expires_at_ms.map_or(at, |before| before.min(at)));
         }
         Some(made)
+    }
+
+    /// When the request's token will end. Whether one that has ended counts is for the application to say, and it has.
+    fn token_ends(&self, fields: &Fields) -> Option<u64> {
+        expires_unix_s(fields).filter(|ends| *ends > self.unix_s)
     }
 
     /// Answer with a representation, or with 304 if the client has it.
@@ -228,6 +237,7 @@ impl Shard {
             target: work.target.clone(),
             fields: canonical_fields(&work.fields, vary, private, Some("text/event-stream, */*;q=0.1"))
                 .into(),
+            token_ends_unix_s: private.then(|| self.token_ends(&work.fields)).flatten(),
             listener: conn.listener,
         };
         let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };

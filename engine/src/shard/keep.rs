@@ -59,8 +59,8 @@ impl Shard {
         let Some(resource) = work.resource.clone().filter(|_| work.asks_as_anybody()) else { return };
         let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };
         let resources = &self.shared.resources;
-        resources.watches.saw(&variant, rep, |rep| resources.newest_change(&rep.tags));
-        if storable {
+        let newest = resources.watches.saw(&variant, rep, |rep| resources.newest_change(&rep.tags));
+        if storable && newest {
             resources.cache.insert(variant, vary, rep.clone());
         }
     }
@@ -113,9 +113,36 @@ pub(super) fn late_fill(fields: &mut Fields) {
         || fields.get("expires").is_some()
     {
         *fields = fields.without(|name| matches!(name, b"cache-control" | b"expires"));
-        let still =
-            [(said.no_store, "no-store, "), (said.no_cache, "no-cache, "), (said.private, "private, ")];
+        let still = [
+            (said.public, "public, "),
+            (said.private, "private, "),
+            (said.no_store, "no-store, "),
+            (said.no_cache, "no-cache, "),
+            (said.must_revalidate, "must-revalidate, "),
+            (said.proxy_revalidate, "proxy-revalidate, "),
+            (said.must_understand, "must-understand, "),
+            (said.no_transform, "no-transform, "),
+        ];
         let still: String = still.iter().filter(|(said, _)| *said).map(|(_, directive)| *directive).collect();
         fields.push("cache-control", format!("{still}max-age=1"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_keeps_what_it_says_but_its_lifetime() {
+        let late = |said: &str| {
+            let mut fields: Fields = [("cache-control", said)].into_iter().collect();
+            late_fill(&mut fields);
+            String::from_utf8(fields.get("cache-control").unwrap().to_vec()).unwrap()
+        };
+        assert_eq!(late("max-age=60"), "max-age=1");
+        assert_eq!(late("public, s-maxage=60, must-revalidate"), "public, must-revalidate, max-age=1");
+        assert_eq!(late("private, max-age=60, no-transform"), "private, no-transform, max-age=1");
+        assert_eq!(late("public, max-age=60, stale-while-revalidate=600, immutable"), "public, max-age=1");
+        assert_eq!(late("must-revalidate, max-age=1"), "must-revalidate, max-age=1");
     }
 }

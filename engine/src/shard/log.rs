@@ -9,7 +9,6 @@ use super::work::Work;
 use crate::app::Address;
 use crate::http::refusal::Refusal;
 use crate::net::slab::Key;
-use crate::net::sys;
 
 /// Query parameters whose values are nobody's business.
 const SECRET: [&str; 3] = ["access_token", "ticket", "token"];
@@ -43,7 +42,9 @@ impl Shard {
 
     pub(super) fn flush_log(&mut self) {
         if !self.lines.is_empty() {
-            sys::write_stdout(&self.lines);
+            if let Some(output) = self.shared.output.get() {
+                output.write(&self.lines);
+            }
             self.lines.clear();
         }
     }

@@ -73,6 +73,8 @@ pub struct Shard {
     /// Reads for watchers that the application has not begun to answer, and those that wait for fewer.
     reading: usize,
     reads_waiting: VecDeque<Waiting>,
+    /// Re-reads in the order in which they began, and when each has taken too long.
+    rereads: VecDeque<(u32, Key)>,
     /// The application has been told something that it has not been woken for.
     told: bool,
     /// Access log lines of this turn.
@@ -110,6 +112,7 @@ impl Shard {
             retired: vec![],
             reading: 0,
             reads_waiting: VecDeque::new(),
+            rereads: VecDeque::new(),
             told: false,
             lines: vec![],
             random,
@@ -170,6 +173,9 @@ impl Shard {
             app.wake();
         }
         if self.shared.ended.fetch_add(1, SeqCst) + 1 == self.shared.inboxes.0.len() as u32 {
+            if let Some(output) = self.shared.output.get() {
+                output.end();
+            }
             let on_end = self.shared.on_end.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             if let Some(on_end) = on_end {
                 on_end();

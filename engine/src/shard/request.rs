@@ -63,6 +63,8 @@ impl Shard {
                 return;
             }
             let known = if conn.partial { had } else { 0 };
+            // The end may have come with the last bytes.
+            let eof = eof || (conn.half_closed && !more);
             conn.unread = more;
             self.requests(key, known, had + n, eof);
             // More than one turn's worth: the others first.
@@ -93,9 +95,11 @@ impl Shard {
                 Ok(None) => partial = true,
                 Err(refusal) => {
                     self.log_refusal(key, None, &refusal);
-                    end = self.turn_down(&refusal, &[]);
+                    end = self.turn_down(&refusal, &[], head::is_head(&scratch[at..n]));
                 }
-                Ok(Some((_, Err((refusal, extra))))) => end = self.turn_down(&refusal, extra),
+                Ok(Some((_, Err((refusal, extra))))) => {
+                    end = self.turn_down(&refusal, extra, head::is_head(&scratch[at..n]));
+                }
                 Ok(Some((length, Ok(mut work)))) => {
                     at += length;
                     let mut body = vec![];
@@ -104,7 +108,7 @@ impl Shard {
                         Ok(_) if body.len() as u64 > shared.options.max_body_bytes => {
                             let refusal = body_too_large(shared.options.max_body_bytes);
                             self.log_refusal(key, Some((&work.method, &work.target, work.minor)), &refusal);
-                            end = self.turn_down(&refusal, &[]);
+                            end = self.turn_down(&refusal, &[], &*work.method == "HEAD");
                         }
                         Ok(used) => {
                             at += used;
@@ -113,7 +117,7 @@ impl Shard {
                         }
                         Err(refusal) => {
                             self.log_refusal(key, Some((&work.method, &work.target, work.minor)), &refusal);
-                            end = self.turn_down(&refusal, &[]);
+                            end = self.turn_down(&refusal, &[], &*work.method == "HEAD");
                         }
                     }
                 }
@@ -153,9 +157,13 @@ impl Shard {
     }
 
     /// Answer what cannot be read as a request; the connection ends (true).
-    fn turn_down(&mut self, refusal: &Refusal, extra: &[(&str, &str)]) -> bool {
+    fn turn_down(&mut self, refusal: &Refusal, extra: &[(&str, &str)], to_head: bool) -> bool {
         let mut out = std::mem::take(&mut self.out);
         self.refuse(&mut out, refusal, extra);
+        if to_head {
+            // RFC 9110 §9.3.2: never content, whatever the answer.
+            out.truncate(out.len() - refusal.body_bytes());
+        }
         self.out = out;
         true
     }
@@ -192,6 +200,10 @@ impl Shard {
             (None, peer) => peer,
         };
         let scheme = forwarded.scheme.unwrap_or("http");
+        // RFC 9110 §7.4.
+        if head.authority.is_some() && head.target.as_bytes().get(4) != Some(&b':') && scheme != "https" {
+            return refused(421, "scheme", "an https target needs TLS, here or at a trusted proxy");
+        }
         let mut work = Box::new(Work {
             minor: head.minor,
             body: Body::new(head.framing),
@@ -241,7 +253,11 @@ impl Shard {
             && work.fields.get("if-none-match").is_some()
         {
             work.intent = Intent::Wait(wait_s);
-            return self.check_origin(work, authority);
+            self.check_origin(work, authority)?;
+            let mut fields = work.fields.without(|name| name == b"accept-encoding");
+            fields.push("accept-encoding", "identity");
+            work.fields = fields.into();
+            return Ok(());
         } else {
             return Ok(());
         }
@@ -254,7 +270,11 @@ impl Shard {
         let mut handshake = match handshake::check(&work.fields, &work.method, work.minor) {
             Ok(handshake) => handshake,
             Err(error) => {
-                let extra: &[_] = if error.status == 426 { &[("sec-websocket-version", "13")] } else { &[] };
+                let extra: &[_] = if error.status == 426 {
+                    &[("upgrade", "websocket"), ("sec-websocket-version", "13")]
+                } else {
+                    &[]
+                };
                 return Err((Refusal::new(error.status, "websocket_handshake", error.detail), extra));
             }
         };

@@ -10,8 +10,7 @@ use crate::net::slab::Key;
 use crate::net::wheel::{TICK_MS, ticks};
 use crate::resource::key::{Audience, Selectors, Vary};
 use crate::resource::representation::Representation;
-use crate::resource::token::expires_unix_s;
-use crate::resource::watch::{Next, Outcome, Source};
+use crate::resource::watch::{Next, Outcome, Reader, Source};
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -41,7 +40,7 @@ impl Shard {
             };
             return self.finish_read(topic, outcome);
         }
-        if expires_unix_s(&source.fields).is_some_and(|ends| ends <= self.unix_s) {
+        if source.token_ends_unix_s.is_some_and(|ends| ends <= self.unix_s) {
             let outcome = Outcome::Gone(401, "the token that opened this watch has expired".into());
             return self.finish_read(topic, outcome);
         }
@@ -51,8 +50,7 @@ impl Shard {
         let purpose = Purpose::Watchers(topic, source.clone());
         let exchange = self.exchanges.insert(Exchange::new(purpose, position, flow.clone(), true));
         self.reading += 1;
-        let deadline = self.wheel.now() + ticks(shared.options.app_timeout_s);
-        self.due.push(Reverse((deadline, Due::Abandon(exchange))));
+        self.rereads.push_back((self.wheel.now() + ticks(shared.options.app_timeout_s), exchange));
         self.ask(Request {
             id: exchange_id(self.id, exchange),
             kind: Kind::Http,
@@ -106,9 +104,12 @@ impl Shard {
         let drained = entry.flow.wants_drain.swap(false, SeqCst);
         let Some(gathering) = &mut entry.gathering else { return };
         gathering.body.extend_from_slice(&data);
-        if gathering.body.len() > limit {
+        let length = gathering.body.len().max(gathering.head.content_length.unwrap_or(0) as usize);
+        if length > limit {
+            // It will hardly be smaller soon, and a watch could not be opened with it either.
+            self.shared.metrics.refused("representation_too_large");
             self.drop_read(exchange);
-            return self.finish_read(topic, Outcome::Failed);
+            return self.finish_read(topic, Outcome::Gone(502, representation_too_large(limit)));
         }
         if more {
             if drained {
@@ -166,8 +167,17 @@ impl Shard {
         }
     }
 
-    /// A re-read has taken too long.
-    pub(super) fn abandon_read(&mut self, exchange: Key) {
+    /// Give up re-reads that have taken too long, and forget those that have ended: each has the same time.
+    pub(super) fn abandon_reads(&mut self, now: u32) {
+        while let Some((deadline, exchange)) = self.rereads.front().copied()
+            && (deadline <= now || self.exchanges.get(exchange).is_none())
+        {
+            self.rereads.pop_front();
+            self.abandon_read(exchange);
+        }
+    }
+
+    fn abandon_read(&mut self, exchange: Key) {
         let Some(Purpose::Watchers(topic, _)) = self.exchanges.get(exchange).map(|e| e.purpose.clone())
         else {
             return;
@@ -182,7 +192,8 @@ impl Shard {
         let gone = matches!(outcome, Outcome::Gone(..) | Outcome::Reset);
         let before = shared.resources.watches.current(topic);
         let changed = |rep: &Representation| shared.resources.newest_change(&rep.tags);
-        match shared.resources.watches.end_read(topic, outcome, changed) {
+        let (next, landing) = shared.resources.watches.end_read(topic, outcome, changed);
+        match next {
             Next::Rest => {
                 self.keep_watched(topic);
                 self.rest(topic);
@@ -207,6 +218,10 @@ impl Shard {
                 }
                 shared.metrics.watched.store(shared.resources.watches.len() as u64, Relaxed);
             }
+        }
+        // Only now is it in the cache, where those who waited for it look.
+        for waiter in landing.waiters {
+            shared.inboxes.landed(waiter, landing.alone);
         }
     }
 
@@ -238,4 +253,9 @@ impl Shard {
             ..Work::new("GET", &source.target, source.scheme, source.fields.clone(), nobody, self.now_ms)
         }
     }
+}
+
+/// Why what is too large is not watched.
+pub(super) fn representation_too_large(limit: usize) -> String {
+    format!("a watched representation may have {limit} bytes (max_representation_bytes)")
 }

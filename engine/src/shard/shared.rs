@@ -8,6 +8,7 @@ use crate::hub::{Hub, Inlet, Message, TopicId};
 use crate::limits::Options;
 use crate::metrics::Metrics;
 use crate::net::inbox::Inbox;
+use crate::net::output::Output;
 use crate::resource::flights::Waiter;
 use crate::resource::layer::Resources;
 use crate::resource::watch::Reader;
@@ -122,6 +123,8 @@ pub struct Shared {
     pub resources: Resources,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// Where the access log goes, if there is one.
+    pub output: OnceLock<Arc<Output>>,
     /// The application.
     pub app: OnceLock<Arc<dyn App>>,
     /// Requests that the application has and has not begun to answer.

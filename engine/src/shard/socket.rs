@@ -70,6 +70,9 @@ pub struct Socket {
     pings: Bucket,
     frames: u32,
     frames_since_ms: u64,
+    /// What the peer did wrong, told to the application and to be answered once that has heard of it, or at the latest
+    /// some time after that tick: what it was told before, it may still answer. Nothing more is read.
+    pub(super) ending: Option<(Fault, u32)>,
 }
 
 impl Socket {
@@ -89,6 +92,7 @@ impl Socket {
             pings: Bucket::new(5.0 * f64::from(options.max_pings_per_s), now_ms),
             frames: 0,
             frames_since_ms: now_ms,
+            ending: None,
         }
     }
 
@@ -159,7 +163,7 @@ impl Shard {
             let socket =
                 conn.socket.get_or_insert_with(|| Box::new(Socket::new(options, compresses, now_ms)));
             socket.put_off = !socket.may_read(options, now_ms);
-            if conn.after == After::Close || socket.put_off || socket.credit <= 0 {
+            if conn.after == After::Close || socket.put_off || socket.credit <= 0 || socket.ending.is_some() {
                 break;
             }
             let mut input = match conn.input.take() {
@@ -241,15 +245,39 @@ impl Shard {
         let Some(socket) = self.conns.get_mut(key).and_then(|conn| conn.socket.as_deref_mut()) else {
             return;
         };
-        if socket.takes() {
+        let takes_again = socket.takes();
+        if socket.ending.is_some() && socket.credit == CREDIT {
+            self.end_faulty(key);
+        } else if takes_again {
             self.read_frames(key);
         }
     }
 
-    /// The peer broke a rule or a limit: say which, and end.
+    /// The peer broke a rule or a limit: end, and say which; not before the application has heard of it, if there is
+    /// one.
     fn fault(&mut self, key: Key, reason: &'static str, fault: Fault) {
         self.shared.metrics.refused(reason);
-        self.farewell(key, fault.code, fault.reason, fault.code, fault.reason.into());
+        let now = self.wheel.now();
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let exchange = conn.work.as_deref().and_then(|work| work.exchange);
+        match (exchange, conn.socket.as_deref_mut()) {
+            (Some(exchange), Some(socket)) if conn.state == State::Socket => {
+                socket.tells(0);
+                socket.ending = Some((fault, now));
+                self.tell(exchange, Told::Closed(fault.code, fault.reason.into()));
+                self.arm(key);
+            }
+            _ => self.farewell(key, fault.code, fault.reason, fault.code, fault.reason.into()),
+        }
+    }
+
+    /// Answer what the peer did wrong.
+    pub(super) fn end_faulty(&mut self, key: Key) {
+        let socket = self.conns.get_mut(key).and_then(|conn| conn.socket.as_deref_mut());
+        let ending = socket.and_then(|socket| socket.ending.take());
+        if let Some((fault, _)) = ending {
+            self.farewell(key, fault.code, fault.reason, fault.code, fault.reason.into());
+        }
     }
 
     fn peer_closes(&mut self, key: Key, code: u16, reason: String) {
@@ -341,8 +369,12 @@ impl Shard {
     pub(super) fn close_socket(&mut self, key: Key, code: u16, reason: &str) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         if conn.state == State::Socket {
+            let faulty = conn.socket.as_ref().is_some_and(|socket| socket.ending.is_some());
             if let Some(exchange) = conn.work.as_deref_mut().and_then(|work| work.exchange.take()) {
                 self.forget(exchange);
+            }
+            if faulty {
+                return self.end_faulty(key);
             }
             return self.farewell(key, code, reason, code, String::new());
         }

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,13 +17,18 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import typer
 
+from freshwire import svg
 from freshwire.exceptions import OptionError
 
 Report = dict[str, Any]
+Row = tuple[str, str]
+Rows = list[Row]
 PATH_CHARACTERS = "/%:@!$&'()*+,;=~{}?"
 """What a path and its query may have unquoted; braces stand for the number of the connection."""
 LIMITED = 0.9
 """The share of its core from which on the client, and not the server, is what was measured."""
+WINDOW = 256
+"""Connections that may be under way at once: fewer than a listener's queue usually holds."""
 MIB = 1 << 20
 
 
@@ -74,8 +81,11 @@ def bench(
     ] = None,
     stall: Annotated[int, typer.Option("--stall", min=0, metavar="K", help="K of them never read.")] = 0,
     connect_rate: Annotated[
-        float, typer.Option("--connect-rate", min=0, help="Connects a second; 0: 64 at a time.")
+        float, typer.Option("--connect-rate", min=0, help="Connects a second; 0: 256 at a time.")
     ] = 0.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds that a connection and its answer may take.")
+    ] = 10.0,
     subprotocol: Annotated[
         str, typer.Option("--subprotocol", help="What a WebSocket offers; empty: nothing.")
     ] = "freshwire.v1",
@@ -89,6 +99,9 @@ def bench(
     as_json: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write all figures here, as JSON; -: print them."),
+    ] = None,
+    as_svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="Write a plot of the delays here.")
     ] = None,
 ) -> None:
     """Hold many connections to a live endpoint, and report what reached them and how late."""
@@ -105,6 +118,8 @@ def bench(
         "headers": header or [],
         "stall": stall,
         "connect_rate": connect_rate,
+        "window": WINDOW,
+        "timeout_s": timeout,
         "subprotocol": subprotocol,
         "wait_s": wait,
         "pids": pid or [],
@@ -123,13 +138,15 @@ def bench(
     except ValueError as error:
         raise OptionError(str(error)) from None
     report = {"url": url, **report}
-    text = json.dumps(report, indent=2)
+    text = json.dumps(report, indent=2, ensure_ascii=False)
     if as_json == Path("-"):
         print(text)
     else:
         print("\n".join(f"{name:<13} {said}".rstrip() for name, said in rows(report)))
         if as_json is not None:
             as_json.write_text(f"{text}\n")
+    if as_svg is not None:
+        as_svg.write_text(plot(report))
     if limited(report):
         print(f"warning: {CLIENT_LIMITED}", file=sys.stderr)
     if report["connected"] == 0:
@@ -184,63 +201,113 @@ def limited(report: Report) -> bool:
     return bool(report["client"]["cpu_share"] > LIMITED)
 
 
-def rows(report: Report) -> list[tuple[str, str]]:
+def rows(report: Report) -> Rows:
     """The report as lines: a name, and what there is to say; a line without a name goes on with the one before."""
-    table: list[tuple[str, str]] = []
-    failed = sum(report["failed"].values())
+    table = list(_connections(report))
+    if report["connected"]:
+        table += [*_messages(report), *_delays(report), *_costs(report)]
+    return table
+
+
+def _connections(report: Report) -> Iterator[Row]:
     there = f"{report['connected']:,} of {report['connections']:,} by {NAMES[report['transport']]}"
-    table.append(("connected", f"{there}, in {report['connect_s']:.2f} s"))
+    yield "connected", f"{there}, in {report['connect_s']:.2f} s"
     for name, reasons in (("failed", report["failed"]), ("ended early", report["ended"])):
-        for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
-            table.append((name, f"{count:,}  {reason}"))
-            name = ""
-    if failed and not report["connected"]:
-        return table
-    seconds = max(report["seconds"], 1e-9)
+        ordered = sorted(reasons.items(), key=lambda item: -item[1])
+        yield from _named(name, [f"{count:,} × {reason}" for reason, count in ordered])
     if report["interrupted"]:
-        table.append(("interrupted", f"after {seconds:.1f} s"))
-    get = report["transport"] == "get"
+        yield "interrupted", f"after {report['seconds']:.1f} s"
+
+
+def _messages(report: Report) -> Iterator[Row]:
+    seconds, get = max(report["seconds"], 1e-9), report["transport"] == "get"
     what = f"{report['messages']:,} in {seconds:.1f} s, {report['messages'] / seconds:,.0f}/s"
-    table.append(("answers" if get else "messages", f"{what}, {report['bytes'] / seconds / MIB:.2f} MiB/s"))
-    if get:
-        bad = {status: count for status, count in report["statuses"].items() if int(status) >= 400}
-        table += [("", f"{count:,}  status {status}") for status, count in bad.items()]
-        table += (
-            [("", f"{report['unsent']:,} never sent: no connection was free")] if report["unsent"] else []
-        )
+    yield "answers" if get else "messages", f"{what}, {report['bytes'] / seconds / MIB:.2f} MiB/s"
+    bad = {status: count for status, count in report["statuses"].items() if int(status) >= 400}
+    for status, count in bad.items():
+        yield "", f"{count:,} × status {status}, not counted above"
+    lines = []
     if report["post_statuses"]:
         statuses = ", ".join(f"{count:,} × {status}" for status, count in report["post_statuses"].items())
-        table.append(("changes", f"POSTs: {statuses}, {_quantiles(report['posts_us'])}"))
+        lines.append(f"POSTs: {statuses}, answered in {_quantiles(report['posts_us'])}")
     if report["changes"]:
-        table.append(
-            (
-                "" if report["post_statuses"] else "changes",
-                f"{report['changes']:,} seen, of which {report['reached_all']:,} reached everybody that reads",
-            )
-        )
+        whole = f", of which {report['reached_all']:,} reached everybody who reads"
+        lines.append(f"{report['changes']:,} seen{'' if _each_its_own(report) else whole}")
+    if report["backward"]:
+        lines.append(f"{report['backward']:,} messages were of an older change than one before them")
+    if report["unanswered"]:
+        lines.append(f"{report['unanswered']:,} requests were due and had no answer at the end")
+    yield from _named("" if get else "changes", lines)
+
+
+def _delays(report: Report) -> Iterator[Row]:
     if report["each_us"]["count"]:
-        table.append(("time" if get else "delay", _quantiles(report["each_us"])))
+        yield "time" if report["transport"] == "get" else "delay", _quantiles(report["each_us"])
     elif report["messages"]:
-        table.append(("delay", "not known: the messages carry no time, and there were no --changes"))
-    if report["last_us"]["count"]:
-        table.append(("to the last", _quantiles(report["last_us"])))
-    for key, text in (
-        ("backward", "messages were older than one before them"),
-        (
-            "unattributed",
-            "messages came when the next POST was due, or without reaching everybody: not in the delay",
-        ),
-    ):
-        if report[key]:
-            table.append(("", f"{report[key]:,} {text}"))
+        yield (
+            "delay",
+            "not known: "
+            + (
+                "each POST came before the last had reached everybody (--rate)"
+                if report["post_statuses"]
+                else "the messages carry no time, and nobody made --changes"
+            ),
+        )
+    if report["last_us"]["count"] and not _each_its_own(report):
+        yield "to the last", _quantiles(report["last_us"])
+    if report["unattributed"] and report["each_us"]["count"]:
+        yield (
+            "",
+            f"{report['unattributed']:,} messages are not in it: another POST came too soon before or after",
+        )
+
+
+def _costs(report: Report) -> Iterator[Row]:
     if server := report["server"]:
-        each = server["cpu_us_per_message"]
-        cpu = f"CPU {server['cpu_s']:.2f} s" + (f", {each:.1f} µs a message" if each is not None else "")
-        memory = server["private_bytes_per_connection"]
-        table.append(("server", f"{cpu}; memory {memory:,.0f} B a connection"))
-    busy = "  <- its limit, not the server's" if limited(report) else ""
-    table.append(("client", f"CPU {report['client']['cpu_share']:.0%} of a core{busy}"))
-    return table
+        each, memory = server["cpu_us_per_message"], server["private_bytes_per_connection"]
+        cpu = f"CPU {server['cpu_s']:.2f} s" if server["cpu_s"] is not None else "it has ended"
+        per_message = "" if each is None else f", {each:.1f} µs a message"
+        yield (
+            "server",
+            cpu + per_message + ("" if memory is None else f"; memory {memory:,.0f} B a connection"),
+        )
+    busy = ": ITS LIMIT, NOT THE SERVER'S" if limited(report) else ""
+    yield "client", f"CPU {report['client']['cpu_share']:.0%} of a core{busy}"
+
+
+def _named(name: str, lines: Iterable[str]) -> Iterator[Row]:
+    """The first line with the name, the others below."""
+    for line in lines:
+        yield name, line
+        name = ""
+
+
+def _each_its_own(report: Report) -> bool:
+    return "{n}" in report["url"]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A line of the plot."""
+
+    name: str
+    points: list[tuple[float, float]]
+
+
+def plot(report: Report) -> str:
+    """The delays, as SVG: how many percent took no longer than so many milliseconds."""
+    get, named = report["transport"] == "get", {"each_us": "each", "last_us": "to the last"}
+    lines = []
+    for key, name in named.items():
+        buckets, seen = report[key]["buckets"], 0
+        points: list[tuple[float, float]] = []
+        for most_us, count in buckets:
+            seen += count
+            points.append((most_us / 1000, 100 * seen / report[key]["count"]))
+        lines += [Distribution(name, points)] if points else []
+    what = "Time of an answer" if get else f"Delay of a message to {report['connections']:,} connections"
+    across = svg.Axis("ms", logarithmic=True)
+    return svg.lines(f"{what}: {report['url']}", across, svg.Axis("percent that took no longer"), lines)
 
 
 def _quantiles(histogram: dict[str, Any]) -> str:

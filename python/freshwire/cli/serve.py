@@ -24,6 +24,7 @@ from freshwire.asgi.lifespan import LifespanError
 from freshwire.asgi.server import Server
 from freshwire.cli import listeners, loading
 from freshwire.cli.flags import with_flags
+from freshwire.cli.log import Handler
 from freshwire.exceptions import LoadError, OptionError
 
 EXIT_APPLICATION = 3
@@ -178,7 +179,7 @@ def configure_logging(level: str) -> None:
     logger = logging.getLogger("freshwire")
     logger.setLevel(level.upper())
     if not logger.handlers:
-        handler = logging.StreamHandler()
+        handler = Handler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s"))
         logger.addHandler(handler)
         logger.propagate = False

@@ -6,14 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-
-from benchmarks.figure import NODE, Series
+from typing import Protocol
 
 WIDTH, HEIGHT = 760, 420
-LEFT, RIGHT, TOP, BOTTOM = 72, 190, 44, 52
+LEFT, RIGHT, TOP, BOTTOM = 72, 226, 44, 52
 COLOURS = ("#888888", "#1f77b4", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#17a2b8", "#b8860b", "#c2519b")
-"""Of the others, in turn, legible on white and on black; the node's own is HIGHLIGHT."""
-HIGHLIGHT = "#e8590c"
+"""Of the others, in turn, legible on white and on black; what begins with NODE has HIGHLIGHT."""
+NODE, HIGHLIGHT = "freshwire", "#e8590c"
+DASHES = ("none", "7 3", "2 3", "10 3 2 3", "1 2")
+"""Of the node's lines, if there are several."""
 STYLE = """
 svg { background: #ffffff; font: 12px system-ui, sans-serif; } text { fill: #333333; }
 .grid { stroke: #dddddd; } .axis { stroke: #555555; } .title { font-size: 15px; font-weight: 600; }
@@ -21,6 +22,18 @@ svg { background: #ffffff; font: 12px system-ui, sans-serif; } text { fill: #333
  svg { background: #0d1117; } text { fill: #d0d7de; } .grid { stroke: #30363d; } .axis { stroke: #8b949e; }
 }
 """
+
+
+class Series(Protocol):
+    """One line, or with its only point a bar."""
+
+    @property
+    def name(self) -> str:
+        """What it is of."""
+
+    @property
+    def points(self) -> Sequence[tuple[float, float]]:
+        """Across and up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,7 @@ class Scale:
     logarithmic: bool
 
     def at(self, value: float) -> float:
+        """The place of a value."""
         value = max(value, self.low)
         share = (
             math.log(value / self.low) / math.log(self.high / self.low)
@@ -51,6 +65,7 @@ class Scale:
         return round(self.start + share * (self.end - self.start), 1)
 
     def ticks(self) -> list[float]:
+        """The values to write on the axis."""
         if self.logarithmic:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             return [10.0**power for power in powers if self.low <= 10.0**power <= self.high * 1.001]
@@ -102,25 +117,22 @@ def lines(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
     out.append(
         f'<text transform="translate(16 {middle}) rotate(-90)" text-anchor="middle">{escape(y.label)}</text>'
     )
+    strokes = _strokes([one.name for one in series])
     colours = _colours([one.name for one in series])
     for one in series:
         path = " ".join(f"{across.at(px)},{up.at(py)}" for px, py in one.points)
-        width = 3 if one.name.startswith(NODE) else 1.6
-        out.append(
-            f'<polyline fill="none" stroke="{colours[one.name]}" stroke-width="{width}" points="{path}"/>'
-        )
+        out.append(f'<polyline fill="none" {strokes[one.name]} points="{path}"/>')
         if len(one.points) < 10:
             out += [
                 f'<circle cx="{across.at(px)}" cy="{up.at(py)}" r="3" fill="{colours[one.name]}"/>'
                 for px, py in one.points
             ]
     order = sorted((one for one in series if one.points), key=lambda one: -one.points[-1][1])
+    left = WIDTH - RIGHT
     for row, one in enumerate(order):
         y_at = TOP + 10 + row * 18
-        out.append(
-            f'<rect x="{WIDTH - RIGHT + 12}" y="{y_at - 9}" width="10" height="10" fill="{colours[one.name]}"/>'
-        )
-        out.append(f'<text x="{WIDTH - RIGHT + 28}" y="{y_at}">{escape(one.name)}</text>')
+        out.append(f'<path {strokes[one.name]} d="M{left + 12} {y_at - 4}h24"/>')
+        out.append(f'<text x="{left + 42}" y="{y_at}">{escape(one.name)}</text>')
     return _svg(title, HEIGHT, out)
 
 
@@ -160,7 +172,19 @@ def _colours(names: Sequence[str]) -> dict[str, str]:
     return {name: chosen.get(name, HIGHLIGHT) for name in names}
 
 
+def _strokes(names: Sequence[str]) -> dict[str, str]:
+    """How the line of each is drawn."""
+    own = [name for name in names if name.startswith(NODE)]
+    strokes = {}
+    for name, colour in _colours(names).items():
+        dash = DASHES[own.index(name) % len(DASHES)] if name in own else "none"
+        width = 3 if name in own else 1.6
+        strokes[name] = f'stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dash}"'
+    return strokes
+
+
 def text_of(value: float) -> str:
+    """A value as an axis has it."""
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:g}"
 
 

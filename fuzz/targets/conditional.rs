@@ -1,0 +1,4 @@
+//! See `conditional` in the library.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| freshwire_fuzz::run("conditional", data));

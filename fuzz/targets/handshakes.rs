@@ -1,0 +1,4 @@
+//! See `handshakes` in the library.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| freshwire_fuzz::run("handshakes", data));

@@ -1,0 +1,4 @@
+//! See `paths` in the library.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| freshwire_fuzz::run("paths", data));
