@@ -74,8 +74,7 @@ rules: setup-prove $(PROVE) ## send HTTP/1.1 that breaks its rules to the node, 
 	$(BIN)/python -m conformance.http1 --behind nginx,haproxy,varnish
 
 attacks: setup-prove $(PROVE) ## attack the node and its peers, and write what came of it into docs/security.md (about 20 minutes)
-	FRESHWIRE_PROVE=1 FRESHWIRE_HOSTILE_ROUNDS=1000 $(BIN)/python -m pytest -q --timeout 900 \
-		tests/security tests/browser/test_many_sockets.py
+	FRESHWIRE_PROVE=1 FRESHWIRE_HOSTILE_ROUNDS=1000 $(BIN)/python -m pytest -q --timeout 900 tests/security
 	$(BIN)/python -m conformance.attacks --write
 
 conformance: setup-prove $(PROVE) ## let suites of others judge the node (about 25 minutes; one: .venv/bin/python -m conformance.autobahn)
@@ -131,10 +130,6 @@ $(BUILT): $(TOOLS) $(NATIVE) $(if $(MODULE),,FORCE)
 
 $(DEV): $(BUILT)
 	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev
-	@touch $@
-
-$(PROVE): $(BUILT)
-	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev,prove
 	@touch $@
 
 $(BENCH): $(BUILT)

@@ -6,7 +6,6 @@ import argparse
 import importlib.metadata
 import subprocess
 import sys
-from pathlib import Path
 
 from tests.security.wire import Closed
 
@@ -36,13 +35,18 @@ def attacked(server: str, attack: Attack) -> Seen | None:
             return Seen(f"({type(error).__name__})", False)
 
 
-def table(servers: list[str], rows: list[tuple[Attack, dict[str, Seen | None]]]) -> str:
-    """In Markdown."""
-    lines = ["| | attack | " + " | ".join(version(server) for server in servers) + " |"]
-    lines.append("| --- " * (2 + len(servers)) + "|")
-    for attack, seen in rows:
-        cells = [said.says if (said := seen[server]) else "-" for server in servers]
-        lines.append(f"| {attack.row} | {attack.what} | " + " | ".join(cells) + " |")
+def table(page: str, rows: dict[str, dict[str, Seen | None]]) -> str:
+    """In Markdown; attacks and servers that had no turn keep what the page says of them."""
+    lines = ["| | attack | " + " | ".join(version(server) for server in SERVERS) + " |"]
+    lines.append("| --- " * (2 + len(SERVERS)) + "|")
+    said = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    before = {line[1]: dict(zip(SERVERS, line[2:], strict=False)) for line in said if len(line) > 2}
+    for attack in ATTACKS:
+        cells = before.get(attack.what, {}) | {
+            server: seen.says for server, seen in rows.get(attack.what, {}).items() if seen
+        }
+        shown = ["-" if server in attack.without else cells.get(server, "?") for server in SERVERS]
+        lines.append(f"| {attack.row} | {attack.what} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
 
 
@@ -53,7 +57,7 @@ def main() -> int:
     parser.add_argument("--rows", nargs="*", type=int, help="these rows of docs/security.md")
     parser.add_argument("--write", action="store_true", help="write the table into docs/security.md")
     given = parser.parse_args()
-    rows, failed = [], 0
+    rows, failed = {}, 0
     for attack in ATTACKS:
         if given.rows and attack.row not in given.rows:
             continue
@@ -67,12 +71,12 @@ def main() -> int:
             failed += fails
             mark = "FAILED" if fails else ""
             print(f"      {server:12} {said.says}  {mark}", flush=True)
-        rows.append((attack, seen))
+        rows[attack.what] = seen
     if given.write:
         page = PAGE.read_text()
         before, _, rest = page.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        Path(PAGE).write_text(f"{before}{BEGIN}\n{table(given.only, rows)}\n{END}{after}")
+        old, _, after = rest.partition(END)
+        PAGE.write_text(f"{before}{BEGIN}\n{table(old, rows)}\n{END}{after}")
     print(f"{failed} attacks that the node does not hold" if failed else "the node holds")
     return 1 if failed else 0
 
