@@ -16,7 +16,7 @@ from benchmarks.million.phases import Outcome
 from benchmarks.million.plan import Plan
 from benchmarks.million.settings import Setting
 from benchmarks.processes import ROOT
-from benchmarks.run import commit, processor
+from benchmarks.report import commit, processor
 
 RESULTS = ROOT / "benchmarks" / "results" / "million.json"
 PAGE = ROOT / "docs" / "million.md"
