@@ -181,13 +181,19 @@ def _invent(history: list[Record]) -> list[Record]:
 
 
 def _postdate(history: list[Record]) -> list[Record]:
-    """A version is begun after it was seen."""
-    seen = next(r for r in history if isinstance(r, Got) and r.version > 0)
+    """A version is begun after it was seen, while there was no newer one."""
+    newest: dict[int, int] = {}
+    for last, record in enumerate(history):
+        if isinstance(record, Begun):
+            newest[record.resource] = record.version
+        elif isinstance(record, Got) and record.version == newest.get(record.variant.resource):
+            break
     at = _the(
-        history,
-        lambda r: isinstance(r, Begun) and (r.resource, r.version) == (seen.variant.resource, seen.version),
+        history[:last],
+        lambda r: (
+            isinstance(r, Begun) and (r.resource, r.version) == (record.variant.resource, record.version)
+        ),
     )
-    last = _the(history, lambda r: r is seen)
     return [*history[:at], *history[at + 1 : last + 1], history[at], *history[last + 1 :]]
 
 
