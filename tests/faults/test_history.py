@@ -182,17 +182,16 @@ def _invent(history: list[Record]) -> list[Record]:
 
 def _postdate(history: list[Record]) -> list[Record]:
     """A version is begun after it was seen, while there was no newer one."""
-    newest: dict[int, int] = {}
-    for last, record in enumerate(history):
-        if isinstance(record, Begun):
-            newest[record.resource] = record.version
-        elif isinstance(record, Got) and record.version == newest.get(record.variant.resource):
-            break
-    at = _the(
-        history[:last],
-        lambda r: (
-            isinstance(r, Begun) and (r.resource, r.version) == (record.variant.resource, record.version)
-        ),
+
+    def begun(resource: int, before: int) -> dict[int, int]:
+        """When each version of a resource was begun."""
+        records = enumerate(history[:before])
+        return {r.version: at for at, r in records if isinstance(r, Begun) and r.resource == resource}
+
+    last, at = next(
+        (last, versions[r.version])
+        for last, r in enumerate(history)
+        if isinstance(r, Got) and (versions := begun(r.variant.resource, last)) and r.version == max(versions)
     )
     return [*history[:at], *history[at + 1 : last + 1], history[at], *history[last + 1 :]]
 
