@@ -92,6 +92,10 @@ sanitize: setup-build ## the engine's tests with AddressSanitizer and LeakSaniti
 faults: setup-test $(DEV) ## bad days at their full size: everything fails in turn, and clients judge (FAULTS_ARGS="--minutes 60")
 	$(BIN)/python -m conformance.faults $(FAULTS_ARGS)
 
+# Goes on after a failure, and fails at the end. The measurements come last, and want a machine that does nothing else.
+prove: ## everything that takes longer than `make test`: fuzzing, sanitizers, suites of others, attacks, benchmarks (hours)
+	$(MAKE) --keep-going loom sanitize fuzz rules conformance attacks million bench
+
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
 	cargo deny --locked check
