@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 RESOURCES = 64
 """Versions that there is room for."""
@@ -30,13 +31,18 @@ def kind(resource: int) -> str:
 
 
 class Database:
-    """One process has it as the application, another as the writers."""
+    """One process has it as the application, another as the writers.
 
-    def __init__(self, folder: Path) -> None:
+    Each commits in a place of its own, and the larger version counts: in one place, a process that was held up between
+    its look and its write would undo what the other had committed meanwhile.
+    """
+
+    def __init__(self, folder: Path, who: Literal["application", "writers"]) -> None:
         """Open it; make it if there is none."""
         versions = folder / "versions"
         if not versions.exists():
-            versions.write_bytes(bytes(RESOURCES * VERSION.size))
+            versions.write_bytes(bytes(2 * RESOURCES * VERSION.size))
+        self._place = 0 if who == "application" else RESOURCES
         self._behaving: dict[str, str] = {}
         self._behaviour = folder / "behaviour.json"
         with versions.open("r+b") as file:
@@ -44,13 +50,16 @@ class Database:
 
     def version(self, resource: int) -> int:
         """The newest version of a resource."""
-        found: int = VERSION.unpack_from(self._versions, resource * VERSION.size)[0]
+        return max(self._committed(place, resource) for place in (0, RESOURCES))
+
+    def _committed(self, place: int, resource: int) -> int:
+        found: int = VERSION.unpack_from(self._versions, (place + resource) * VERSION.size)[0]
         return found
 
     def write(self, resource: int, version: int) -> None:
         """Commit. A write that was overtaken changes nothing."""
-        if version > self.version(resource):
-            VERSION.pack_into(self._versions, resource * VERSION.size, version)
+        if version > self._committed(self._place, resource):
+            VERSION.pack_into(self._versions, (self._place + resource) * VERSION.size, version)
 
     def behave(self, behaviour: Mapping[str, str]) -> None:
         """Say how reads go from now on: by resource, "*" for every one; {} when all is well."""

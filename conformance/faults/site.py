@@ -19,7 +19,7 @@ from .database import FOLDER_VARIABLE, Database, kind, tag
 
 LARGE_BYTES = 60_000
 
-database = Database(Path(os.environ[FOLDER_VARIABLE]))
+database = Database(Path(os.environ[FOLDER_VARIABLE]), "application")
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:

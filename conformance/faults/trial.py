@@ -80,7 +80,7 @@ class Trial:
         self.size, self.seed, self.folder = size, seed, folder
         self.chance = random.Random(seed)
         self.history: list[Record] = []
-        self.database = Database(folder)
+        self.database = Database(folder, "writers")
         self.node = NodeProcess(folder, options)
         self.followers: list[Follower] = []
         self.readers: list[Reader] = []

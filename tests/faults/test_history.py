@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.faults.database import Database
 from conformance.faults.history import (
     Acknowledged,
     Asked,
@@ -260,3 +261,14 @@ def test_an_application_that_lies_is_found_out(tmp_path: Path) -> None:
 
 class EnoughError(Exception):
     """The trial need not come to its end."""
+
+
+def test_a_commit_that_was_held_up_undoes_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    application, writers = Database(tmp_path, "application"), Database(tmp_path, "writers")
+    monkeypatch.setattr(writers, "_committed", lambda *_: 0)  # it looked before the other committed
+    application.write(1, 2)
+    writers.write(1, 1)
+    assert application.version(1) == 2
+    monkeypatch.undo()
+    writers.write(1, 3)
+    assert application.version(1) == writers.version(1) == 3
