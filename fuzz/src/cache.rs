@@ -3,23 +3,24 @@
 //!
 //! What a shard does around `resource` is done here by hand, with one thread, a clock of its own and no sockets. Promise
 //! 1 is checked at every hit, 3 at every message, 2 when everything has come to rest.
+mod parts;
+
+use self::parts::{Asked, Client, For, Has, Inbox, Step, Told, Words};
 use arbitrary::{Arbitrary, Unstructured};
 use freshwire_engine::app::ResponseHead;
 use freshwire_engine::http::fields::Fields;
 use freshwire_engine::http::lists::cache_control;
-use freshwire_engine::hub::{Encode, Form, Hub, Inlet, Message, TopicId};
+use freshwire_engine::hub::{Form, Hub, Message, TopicId};
 use freshwire_engine::limits::Options;
 use freshwire_engine::metrics::Metrics;
-use freshwire_engine::resource::flights::Waiter;
 use freshwire_engine::resource::key::{Audience, ResourceKey, Selectors, VariantKey};
 use freshwire_engine::resource::layer::Resources;
 use freshwire_engine::resource::policy::{Seen, decide};
 use freshwire_engine::resource::position::{Epoch, own_offset};
 use freshwire_engine::resource::representation::{Made, Representation};
 use freshwire_engine::resource::tags::TagHash;
-use freshwire_engine::resource::watch::{Next, Notices, Opened, Outcome, Reader, Source};
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use freshwire_engine::resource::watch::{Next, Opened, Outcome, Source};
+use std::sync::Arc;
 
 /// What each resource depends on and says of itself. The second has a lifetime; the last is never kept.
 const RESOURCES: [(&[&str], &str); 3] =
@@ -28,127 +29,6 @@ const TAGS: [&str; 3] = ["a", "b", "c"];
 const CLIENTS: usize = 4;
 /// A body is the number of commits modulo this, so that it may go and come back.
 const BODIES: u64 = 3;
-
-#[derive(Arbitrary, Debug)]
-enum Step {
-    /// The application's data changes, and nobody is told yet.
-    Commit(u8),
-    /// The change of a tag is announced.
-    Announce(u8),
-    /// A client asks for a resource.
-    Get(u8, u8),
-    /// A client watches what it asked for last, from what it has.
-    Watch(u8),
-    Leave(u8),
-    /// The application reads its data for a request that it has.
-    Capture(u8),
-    /// It answers one: well, not at all, or that it is gone.
-    Finish(u8, u8),
-    /// The shard does what it was told.
-    Work,
-    /// One message is walked.
-    Deliver,
-    Tick(u8),
-    Retry,
-    /// The cache gives something up.
-    Forget(u8),
-}
-
-#[derive(Clone, Copy)]
-enum For {
-    Client(usize),
-    Watcher(usize),
-    Watchers(TopicId),
-}
-
-/// A request that the application has.
-struct Asked {
-    by: For,
-    resource: usize,
-    position: u64,
-    /// The number of commits when it looked.
-    seen: Option<u64>,
-}
-
-/// A representation as a client has it.
-#[derive(Clone, Debug)]
-struct Has {
-    body: u64,
-    id: String,
-    /// The number of commits that it reflects, which only the model knows.
-    commits: u64,
-}
-
-impl Has {
-    fn of(rep: &Representation) -> Self {
-        let number = |text: &[u8]| str::from_utf8(text).unwrap().parse().unwrap();
-        let commits = number(rep.fields.get("x-commits").unwrap());
-        Self { body: number(&rep.body), id: rep.id().to_string(), commits }
-    }
-}
-
-#[derive(Default)]
-struct Client {
-    resource: usize,
-    /// What it was given last.
-    has: Option<Has>,
-    /// The topic it follows, and the version it has.
-    follows: Option<(TopicId, u64)>,
-    /// It waits for an answer.
-    waits: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Told {
-    Read(TopicId),
-    Look(TopicId),
-}
-
-#[derive(Default)]
-struct Inbox {
-    told: Mutex<VecDeque<Told>>,
-    published: Mutex<VecDeque<Arc<Message>>>,
-}
-
-impl Reader for Inbox {
-    fn read_again(&self, _: u8, topic: TopicId) {
-        self.told.lock().unwrap().push_back(Told::Read(topic));
-    }
-    fn look(&self, _: u8, topic: TopicId) {
-        self.told.lock().unwrap().push_back(Told::Look(topic));
-    }
-    fn landed(&self, _: Waiter, _: bool) {}
-}
-
-impl Inlet for Inbox {
-    fn published(&self, message: Arc<Message>) {
-        self.published.lock().unwrap().push_back(message);
-    }
-}
-
-/// A message in the only form that this model knows: position, body, commits.
-struct Said(String);
-
-impl Encode for Said {
-    fn encode(&self, _: Form) -> Vec<u8> {
-        self.0.clone().into_bytes()
-    }
-}
-
-struct Words;
-
-impl Notices for Words {
-    fn representation(&self, rep: Arc<Representation>) -> Arc<dyn Encode> {
-        let Has { body, id, commits } = Has::of(&rep);
-        Arc::new(Said(format!("{id} {body} {commits}")))
-    }
-    fn gone(&self, _: u16, _: &str) -> Arc<dyn Encode> {
-        Arc::new(Said(String::new()))
-    }
-    fn reset(&self) -> Arc<dyn Encode> {
-        Arc::new(Said(String::new()))
-    }
-}
 
 fn key(resource: usize) -> ResourceKey {
     ResourceKey::new("http", "h", &format!("/{resource}"))

@@ -190,6 +190,14 @@ impl Vary {
         if names.len() > Self::MAX_NAMES { Self::Any } else { Self::Names(names) }
     }
 
+    /// The names; none for [`Vary::Any`].
+    pub fn names(&self) -> &[Box<str>] {
+        match self {
+            Self::Names(names) => names,
+            Self::Any => &[],
+        }
+    }
+
     /// What a request selects; `None`: nothing that another request could.
     pub fn select(&self, request: &Fields) -> Option<Selectors> {
         match self {

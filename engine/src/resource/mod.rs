@@ -25,3 +25,4 @@ pub mod watches;
 
 mod hit_for_miss;
 mod store;
+mod watched;

@@ -6,71 +6,20 @@
 //!
 //! Pure state under one lock: who reads, and who is told, is the shards' business ([`Reader`], [`Hub`]).
 use super::flights::Waiter;
-use super::ghosts::Ghosts;
 use super::key::{ResourceKey, VariantKey};
-use super::landed::Landed;
 use super::policy::is_representation;
 use super::representation::Representation;
 use super::tags::TagHash;
 use super::watch::{Landing, Next, Notices, Opened, Outcome, Reader, Source};
+use super::watched::{State, Watch};
 use crate::hub::{Hub, TopicId};
 use hashbrown::{HashMap, HashSet};
-use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-
-struct Watch {
-    key: VariantKey,
-    source: Arc<Source>,
-    /// The shard that reads it.
-    home: u8,
-    current: Arc<Representation>,
-    /// Position of the newest read that succeeded.
-    read_at: u64,
-    /// Offset of the newest change that concerns it.
-    needed: u64,
-    /// When the oldest change that no read has reflected was announced.
-    announced: Option<Instant>,
-    reading: bool,
-    /// Position of the newest read that began.
-    began_at: u64,
-    /// When its home will see whether its lifetime has ended.
-    look_at_ms: Option<u64>,
-    failures: u32,
-    watchers: u32,
-    /// Who waits for the read under way.
-    waiters: Vec<Waiter>,
-}
-
-impl Watch {
-    /// Somebody was given something else at this position: who resumes from there, or from before, may not have what is
-    /// current.
-    fn doubt(&mut self, offset: u64) {
-        if offset >= self.current.since {
-            let mut current = self.current.copy();
-            current.since = offset + 1;
-            self.current = Arc::new(current);
-        }
-    }
-}
 
 /// Nobody is told to look later than this, milliseconds: what is to be done is kept until then, also for a watch that has
 /// gone.
 const LONGEST_LOOK_MS: u64 = 60_000;
-
-#[derive(Default)]
-struct State {
-    watches: HashMap<TopicId, Watch>,
-    by_key: HashMap<VariantKey, TopicId, RandomState>,
-    by_tag: HashMap<TagHash, HashSet<TopicId>>,
-    /// By what a resource's variants are chosen, and how many of them are watched.
-    vary: HashMap<ResourceKey, Varied, RandomState>,
-    ghosts: Ghosts,
-    landed: Landed,
-}
-
-/// The names of the fields, and how many variants chosen by them are watched.
-type Varied = (Arc<[Box<str>]>, usize);
 
 /// All watched variants of a node.
 pub struct Watches {

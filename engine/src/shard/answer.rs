@@ -176,8 +176,7 @@ impl Shard {
         let Some(work) = conn.work.as_deref_mut() else { return };
         work.exchange = None;
         let head_only = &*work.method == "HEAD";
-        let vary = gathering.decision.vary.clone();
-        let names = if let Vary::Names(names) = &vary { names.clone() } else { vec![] };
+        let names = gathering.decision.vary.names().to_vec();
         let audience = gathering.decision.audience_of(&work.fields);
         let sharing = gathering.decision.audience;
         // An answer to HEAD need not say anything of the content: no validator is made from it.
@@ -354,8 +353,7 @@ impl Shard {
             if let Some(Exchange { gathering: Some(gathering), position, .. }) = self.forget(exchange)
                 && let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref())
             {
-                let names =
-                    if let Vary::Names(names) = &gathering.decision.vary { names.clone() } else { vec![] };
+                let names = gathering.decision.vary.names().to_vec();
                 let audience = gathering.decision.audience_of(&work.fields);
                 let storable = gathering.decision.storable;
                 if let Some(made) = self.make(work, gathering, position) {

@@ -48,12 +48,9 @@ impl Shard {
                 return self.serve(key, kept, status);
             }
             // The copy's own, whatever others of the resource have said since.
-            let vary = match Vary::of(&kept.fields) {
-                Vary::Names(names) => names,
-                Vary::Any => vec![],
-            };
+            let vary = Vary::of(&kept.fields);
             let audience = if is_explicitly_shared(kept) { Audience::Public } else { Audience::Anonymous };
-            return self.watch(key, kept.copy(), &vary, audience);
+            return self.watch(key, kept.copy(), vary.names(), audience);
         }
         if self.join(key, once) {
             return;
