@@ -12,8 +12,9 @@ from pathlib import Path
 
 from conformance.verdict import CANNOT_RUN, Outcome, chosen, conclude
 
+from ..chromium import EXECUTABLE
 from . import connection, parsing, watching
-from .bench import CHROMIUM, Bench, Floor, floor, version
+from .bench import Bench, Floor, floor, version
 
 Case = Callable[[Bench], None]
 
@@ -22,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m conformance.eventsource", description=__doc__)
     parser.add_argument("cases", nargs="*", help="patterns of cases, such as 'parsing: *'")
     patterns = parser.parse_args().cases
-    if not Path(CHROMIUM).exists():
+    if not Path(EXECUTABLE).exists():
         print("eventsource: not installed: apt-get install chromium", file=sys.stderr)
         return CANNOT_RUN
     logging.getLogger("freshwire.error").setLevel(logging.CRITICAL)  # a case raises on purpose

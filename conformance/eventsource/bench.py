@@ -11,16 +11,9 @@ from typing import Any
 from freshwire.testing import LiveNode, node
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ..chromium import launch
 from .application import Answer, Application
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
 PATIENCE_S = 30.0
 END = b"\n\ndata: the end\n\n"
 """Behind a stream that is judged: what was not dispatched before it never will be."""
@@ -112,7 +105,7 @@ class Floor:
 def floor() -> Iterator[Floor]:
     """Start Chromium."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = launch(playwright)
         try:
             yield Floor(browser)
         finally:
@@ -122,7 +115,7 @@ def floor() -> Iterator[Floor]:
 def version() -> str:
     """Chromium's."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = launch(playwright)
         try:
             return str(browser.version)
         finally:

@@ -8,18 +8,9 @@ import pytest
 from freshwire.testing import LiveNode
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from .pages import Pages
+from conformance.chromium import launch
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from .pages import Pages
 
 Open = Callable[..., Page]
 
@@ -27,7 +18,7 @@ Open = Callable[..., Page]
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = launch(playwright)
         yield browser
         browser.close()
 

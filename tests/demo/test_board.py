@@ -16,20 +16,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from conformance.chromium import launch
+
 ROOT = Path(__file__).parents[2]
 MAX_IMAGE_BYTES = 300_000
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-lcd-text",  # grey edges of letters: the same picture everywhere, and a smaller file
-]
+GREY_EDGES = "--disable-lcd-text"
+"""Of letters: the same picture everywhere, and a smaller file."""
 
 CHANGE_MS = 30_000
 """How long a change may take. At the default speed each airport has one every few seconds."""
@@ -69,7 +61,7 @@ def node(data: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = launch(playwright, GREY_EDGES)
         yield browser
         browser.close()
 

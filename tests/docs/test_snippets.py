@@ -269,11 +269,10 @@ def tab(url: str) -> Iterator[Callable[[str], Any]]:
     """A browser's tab that runs JavaScript; in a thread of its own, for playwright's event loop."""
     from playwright.sync_api import sync_playwright
 
+    from conformance.chromium import launch
+
     def open_tab(stack: contextlib.ExitStack) -> Any:
-        chromium = stack.enter_context(sync_playwright()).chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"],
-        )
+        chromium = launch(stack.enter_context(sync_playwright()))
         stack.callback(chromium.close)
         page = chromium.new_page()
         page.add_init_script(UNTIL)

@@ -1,20 +1,7 @@
 """The bad days of `application` in `conformance.faults.scenarios`, small."""
 
-import random
-from pathlib import Path
+from conformance.faults.scenarios import application
 
-import pytest
+from .days import small
 
-from conformance.faults.scenarios import LONG, SCENARIOS, application, missing
-from conformance.faults.trial import QUICK
-
-DAYS = [day.__name__ for day in [*application.SCENARIOS]]
-
-
-@pytest.mark.parametrize("day", [day for day in DAYS if day not in LONG])
-async def test_promises_are_kept_on_a_bad_day(day: str, tmp_path: Path) -> None:
-    if lacking := missing(day):
-        pytest.skip(f"needs {lacking}")
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    await SCENARIOS[day](QUICK, seed, tmp_path)
+test_promises_are_kept_on_a_bad_day = small(application)

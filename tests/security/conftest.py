@@ -109,6 +109,13 @@ def attack_all() -> Iterator[Callable[..., Target]]:
 
 
 @pytest.fixture
+def target(shared: Target) -> Iterator[Target]:
+    """The node that the tests of a module share, for one of them; `shared` is the module's own fixture."""
+    with shared.one_test():
+        yield shared
+
+
+@pytest.fixture
 def attack_process(tmp_path: Path) -> Iterator[Callable[..., TargetProcess]]:
     """Start nodes in processes: `target = attack_process("source of a module with an app", option=value)`."""
     with ExitStack() as stack:

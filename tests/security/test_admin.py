@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,6 @@ app = namespace["app"]
 @pytest.fixture(scope="module")
 def shared(attack_all: Callable[..., Target]) -> Target:
     return attack_all(app)
-
-
-@pytest.fixture
-def target(shared: Target) -> Iterator[Target]:
-    with shared.one_test():
-        yield shared
 
 
 def post(peer: Peer, target: str, body: bytes) -> Response:

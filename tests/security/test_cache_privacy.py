@@ -1,7 +1,7 @@
 """Rows 24 and 25: what is kept for many has nothing of one of them, and what is one's is shown to nobody else."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -92,12 +92,6 @@ def shared(shared_app: App, attack_all: Callable[..., Target]) -> Target:
 def app(shared_app: App) -> App:
     shared_app.asked.clear()
     return shared_app
-
-
-@pytest.fixture
-def target(shared: Target) -> Iterator[Target]:
-    with shared.one_test():
-        yield shared
 
 
 def copy_of(answer: Response) -> tuple[int, bytes, list[tuple[str, str]]]:

@@ -1,6 +1,6 @@
 """Rows 16 and 17: what a representation says cannot become an event of its own, and an id names nobody else's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,12 +41,6 @@ app = App()
 @pytest.fixture(scope="module")
 def shared(attack_all: Callable[..., Target]) -> Target:
     return attack_all(app)
-
-
-@pytest.fixture
-def target(shared: Target) -> Iterator[Target]:
-    with shared.one_test():
-        yield shared
 
 
 def watch(target: Target, path: str, *lines: str) -> Peer:

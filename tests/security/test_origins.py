@@ -1,6 +1,6 @@
 """Rows 1 and 23: pages of other origins open no WebSocket and no watch, and change nothing with a user's cookies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -88,12 +88,6 @@ def shared(shared_app: App, attack_all: Callable[..., Target]) -> Target:
 def app(shared_app: App) -> App:
     shared_app.asked.clear()
     return shared_app
-
-
-@pytest.fixture
-def target(shared: Target) -> Iterator[Target]:
-    with shared.one_test():
-        yield shared
 
 
 @WAYS

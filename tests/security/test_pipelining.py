@@ -1,7 +1,7 @@
 """Row 29: responses match requests, in order, whatever is asked, however the bytes are cut, whoever answers."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -76,12 +76,6 @@ BODIES = [
 @pytest.fixture(scope="module")
 def shared(attack_all: Callable[..., Target]) -> Target:
     return attack_all(app)
-
-
-@pytest.fixture
-def target(shared: Target) -> Iterator[Target]:
-    with shared.one_test():
-        yield shared
 
 
 def chunked(body: bytes, size: int) -> bytes:

@@ -1,7 +1,7 @@
 """Row 26: nothing that an application puts into a name or value becomes a line, a response or a log entry."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,12 +42,6 @@ app = App()
 @pytest.fixture(scope="module")
 def shared(attack_all: Callable[..., Target]) -> Target:
     return attack_all(app)
-
-
-@pytest.fixture
-def target(shared: Target) -> Iterator[Target]:
-    with shared.one_test():
-        yield shared
 
 
 def lines(head: bytes) -> list[bytes]:

@@ -1,7 +1,7 @@
 """Rows 2 and 18: bytes that could be read as another request are never read as one."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,12 +73,6 @@ def app(shared_app: App) -> App:
     shared_app.asked.clear()
     shared_app.bodies.clear()
     return shared_app
-
-
-@pytest.fixture
-def target(shared: Target) -> Iterator[Target]:
-    with shared.one_test():
-        yield shared
 
 
 def answers(peer: Peer, sent: bytes) -> bytes:

@@ -5,7 +5,7 @@ application's WebSocket alike.
 import asyncio
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -44,12 +44,6 @@ BOTH = pytest.mark.parametrize("subprotocol", ["", "freshwire.v1"], ids=["applic
 @pytest.fixture(scope="module")
 def shared(attack_all: Callable[..., Target]) -> Target:
     return attack_all(echo)
-
-
-@pytest.fixture
-def target(shared: Target) -> Iterator[Target]:
-    with shared.one_test():
-        yield shared
 
 
 def opened(target: Target | TargetProcess, subprotocol: str = "", *lines: str) -> Peer:
