@@ -107,6 +107,12 @@ options! {
     max_watched: usize = 200_000;
     /// Reads for watchers that the application works on at once, in each engine thread; more wait for their turn.
     max_reads: usize = 512;
+    /// Notices carry pinned URLs, which no stale copy can satisfy, and do not wait for purges.
+    pin: bool = true;
+    /// With `pin` off, a notice waits for the purge of what changed for at most this many seconds.
+    purge_timeout_s: f64 = 5.0;
+    /// Tags and resources that wait to be purged from caches in front; above it, everything is purged.
+    max_purges: usize = 10_000;
     /// First pause after a re-read that failed, seconds; doubled each time, with jitter.
     reread_backoff_s: f64 = 0.25;
     /// Longest pause after re-reads that failed, seconds.

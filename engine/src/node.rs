@@ -13,7 +13,7 @@ use crate::net::output::Output;
 use crate::net::sys;
 use crate::resource::layer::Resources;
 use crate::resource::position::Epoch;
-use crate::resource::tags::TagHash;
+use crate::resource::purges::{Due, Wake};
 use crate::shard::Shard;
 use crate::shard::shared::{Command, Door, Inboxes, Shared};
 pub use crate::shard::shared::{Listener, Role};
@@ -142,7 +142,7 @@ impl Node {
         if tags.is_empty() {
             return Err("a change names at least one tag".into());
         }
-        let offset = resources.changed(&tags.iter().map(|tag| TagHash::of(tag)).collect::<Vec<_>>());
+        let offset = resources.changed(&tags, &[]);
         Ok(resources.position(offset).to_string())
     }
 
@@ -159,6 +159,31 @@ impl Node {
     /// The figures as a JSON object.
     pub fn stats(&self) -> String {
         self.shared.metrics.json(&self.position())
+    }
+
+    /// From now on, collect what must leave the caches in front; `wake` is called when there is something, from any
+    /// thread. Before anything changes: at most once, before [`Node::start`].
+    pub fn purge_with(&self, wake: Wake) {
+        self.shared.resources.purge_with(&self.shared.options, wake);
+    }
+
+    /// Take what must leave the caches in front; `None`: nobody purges them.
+    pub fn purges_due(&self) -> Option<Due> {
+        self.shared.resources.purges_due()
+    }
+
+    /// All changes up to this offset have left the caches in front, or will not for all waiting.
+    pub fn purged(&self, offset: u64) {
+        self.shared.resources.purged(offset);
+    }
+
+    /// What the purger has done so far: see the figures of these names.
+    pub fn report_purges(&self, purges: u64, failures: u64, everything: u64, waiting: u64) {
+        let metrics = &self.shared.metrics;
+        metrics.purges.store(purges, Relaxed);
+        metrics.purge_failures.store(failures, Relaxed);
+        metrics.purges_of_everything.store(everything, Relaxed);
+        metrics.purges_waiting.store(waiting, Relaxed);
     }
 
     /// Stop accepting, end push sessions one by one, finish requests, then end; `done` is called by the last shard.

@@ -17,6 +17,7 @@ mod landed;
 pub mod layer;
 pub mod policy;
 pub mod position;
+pub mod purges;
 pub mod representation;
 pub mod tags;
 pub mod token;

@@ -15,7 +15,6 @@ use crate::net::slab::Key;
 use crate::resource::key::Audience;
 use crate::resource::policy::{Seen, decide};
 use crate::resource::representation::Representation;
-use crate::resource::tags::TagHash;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -161,7 +160,7 @@ impl Shard {
         if tags.is_empty() {
             return Err(bad("a change names at least one tag".into()));
         }
-        Ok(resources.changed(&tags.iter().map(|tag| TagHash::of(tag)).collect::<Vec<_>>()))
+        Ok(resources.changed(&tags, &[]))
     }
 
     /// The body of a request is wanted now.
