@@ -18,6 +18,7 @@ pub mod layer;
 pub mod policy;
 pub mod position;
 pub mod representation;
+pub mod surrogate;
 pub mod tags;
 pub mod token;
 pub mod watch;
