@@ -3,6 +3,35 @@
 //! Python hands them over as JSON; an unknown name is an error. A limit of 0 means "no limit" only where it says so.
 use serde::{Deserialize, Serialize};
 
+/// A text that is never shown: not in a log, not in an error, not by `{:?}`.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_empty() { "none" } else { "…" })
+    }
+}
+
 /// Defines [`Options`] once: field, type, default and the one sentence that `freshwire config` and the docs show.
 macro_rules! options {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr;)+) => {
@@ -103,6 +132,10 @@ options! {
     max_tag_bytes: usize = 255;
     /// Tags whose last change is remembered; older ones count as changed at the oldest position kept.
     max_known_tags: usize = 1_000_000;
+    /// Fields in which tags go out for caches to purge by: Surrogate-Key, Cache-Tag, xkey, Edge-Cache-Tag, CDN-Tag; needs `tag_key`.
+    tag_fields: Vec<String> = vec![];
+    /// Secret of at least 32 bytes, the same for all nodes and purgers, that tags are hashed with when they leave the node; empty: they are not hashed.
+    tag_key: Secret = Secret::default();
     /// Variants watched at once: 503 for a new one above.
     max_watched: usize = 200_000;
     /// Reads for watchers that the application works on at once, in each engine thread; more wait for their turn.

@@ -97,6 +97,15 @@ def default_options() -> str:
 def option_meanings() -> list[tuple[str, str]]:
     """(name, one sentence with the unit) of every option."""
 
+def surrogate_keys(tag_key: str, tags: Sequence[str]) -> list[str]:
+    """The keys by which a purge reaches every response that depends on one of these tags, each once.
+
+    They are the same in every field of the option `tag_fields`, in every node with this `tag_key`, and after a restart.
+    A tag is the name of one, or the URI of a resource as its node has it (`http://example.org/scores/7`).
+
+    Raises ValueError for a `tag_key` of less than 32 bytes.
+    """
+
 def load(options: str) -> str:
     """Run the load client (`freshwire bench`) without holding the interpreter; its report as a JSON object.
 

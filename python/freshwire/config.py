@@ -45,6 +45,10 @@ UVICORN_NAMES = {
 """What uvicorn calls an option, for whoever writes that name from habit."""
 
 
+SECRET = frozenset({"tag_key"})
+"""Options whose value is never shown."""
+
+
 def _listed(value: object) -> object:
     """A list from text: JSON, or separated by commas."""
     if not isinstance(value, str):
@@ -135,11 +139,14 @@ class Effective:
     def values(self) -> list[Value]:
         """Every option, in the order of the documentation."""
         return [
-            Value(
-                name, getattr(self.settings, name), self.sources.get(name, DEFAULT), field.description or ""
-            )
+            Value(name, self._shown(name), self.sources.get(name, DEFAULT), field.description or "")
             for name, field in model().model_fields.items()
         ]
+
+    def _shown(self, name: str) -> object:
+        """The value, or a word for a secret."""
+        value = getattr(self.settings, name)
+        return "(set)" if name in SECRET and value else value
 
     def engine(self) -> dict[str, object]:
         """The engine's own options."""
@@ -251,4 +258,5 @@ def _unknown(name: str, source: str) -> str:
 def _wrong(detail: Any, sources: Mapping[str, str]) -> str:
     """Say what is wrong with one value, and where it was said."""
     name = str(detail["loc"][0])
-    return f"{name} = {detail['input']!r} (from {sources.get(name, DEFAULT)}): {detail['msg']}"
+    value = "(set)" if name in SECRET else repr(detail["input"])
+    return f"{name} = {value} (from {sources.get(name, DEFAULT)}): {detail['msg']}"

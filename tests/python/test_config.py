@@ -119,3 +119,14 @@ def test_wrong_usage_ends_with_2(cli: Cli, arguments: list[str]) -> None:
 
 def test_the_version_is_printed(cli: Cli) -> None:
     assert cli("--version").stdout.startswith("freshwire ")
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    secret = "0123456789abcdef0123456789abcdef"
+    for arguments in (("config",), ("config", "--json")):
+        ended = cli(*arguments, FRESHWIRE_TAG_KEY=secret)
+        assert ended.returncode == 0
+        assert "(set)" in ended.stdout
+        assert secret not in ended.stdout + ended.stderr
+    monkeypatch.setenv("FRESHWIRE_TAG_KEY", secret)
+    assert resolve({}).engine()["tag_key"] == secret

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod position;
 pub mod purges;
 pub mod representation;
+pub mod surrogate;
 pub mod tags;
 pub mod token;
 pub mod watch;
