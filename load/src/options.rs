@@ -128,9 +128,13 @@ member's number. Every option is also a key of the JSON object that the library 
   --progress BOOL     tell on standard error how far it is (true)
 
 A message is an event with data, a text or binary message, a 200 to a conditional GET, with wait what is read or comes in
-a notice, or with raw a stamp. Its delay is
-known if it has a stamp in it: \"at\":\"<20 digits>\", nanoseconds since 1970. With --changes it is also known without: it
-counts from the sending of the POST, for those changes that had reached everybody before the next POST was due.
+a notice, or with raw a stamp. Its delay is known if it has a stamp in it: \"at\":\"<20 digits>\", nanoseconds since 1970.
+With --changes it is also known without: it counts from the sending of the POST, for those changes that had reached
+everybody before the next POST was due.
+
+wait: a member reads, waits on the URL of `Link: <...>; rel=\"monitor\"`, reads what the notice pins and waits on `next`.
+Counted are `waits` by how they ended, `rereads`, those that were `early` (made before the position of their notice), and
+those that were `stale`: without a change whose POST had been answered with a position no later, and a stamp.
 
 Orders on standard input, without --seconds. Each is answered by a line of JSON; so is `ready` at the beginning, once every
 member is there or has failed, and the end of the input or `leave`, which end it. What came before `ready` does not count.
