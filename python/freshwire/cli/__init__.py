@@ -18,7 +18,7 @@ EXIT_USAGE = 2
 
 def _application() -> typer.Typer:
     """The commands, imported only when the command line runs."""
-    from freshwire.cli import bench, config, dev, serve, watch
+    from freshwire.cli import bench, config, dev, doctor, serve, watch
 
     application = typer.Typer(
         help="REST for the data, push for the change: every copy of a resource kept fresh.",
@@ -28,7 +28,7 @@ def _application() -> typer.Typer:
         rich_markup_mode="rich",
     )
     application.callback()(_root)
-    for command in (serve.serve, dev.dev, watch.watch, bench.bench, config.config):
+    for command in (serve.serve, dev.dev, watch.watch, bench.bench, doctor.doctor, config.config):
         application.command()(command)
     return application
 
