@@ -1,4 +1,4 @@
-"""The command line: `freshwire serve`, `dev`, `watch`, `bench`, `config`. One module a command.
+"""The command line: `freshwire serve`, `dev`, `proxy`, `watch`, `bench`, `config`. One module a command.
 
 An error that is the operator's is a line on standard error: exit code 2 for wrong usage, 1 for an address
 that cannot be had or a stream that cannot be followed.
@@ -18,7 +18,7 @@ EXIT_USAGE = 2
 
 def _application() -> typer.Typer:
     """The commands, imported only when the command line runs."""
-    from freshwire.cli import bench, config, dev, serve, watch
+    from freshwire.cli import bench, config, dev, proxy, serve, watch
 
     application = typer.Typer(
         help="REST for the data, push for the change: every copy of a resource kept fresh.",
@@ -28,7 +28,7 @@ def _application() -> typer.Typer:
         rich_markup_mode="rich",
     )
     application.callback()(_root)
-    for command in (serve.serve, dev.dev, watch.watch, bench.bench, config.config):
+    for command in (serve.serve, dev.dev, proxy.proxy, watch.watch, bench.bench, config.config):
         application.command()(command)
     return application
 
