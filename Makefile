@@ -25,8 +25,9 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
 # What the native module is made of: a change of any of these, or a file more or less, builds it again. The Python
 # sources are used from where they lie.
+CRATES := engine upstream load bindings
 NATIVE := Cargo.toml Cargo.lock pyproject.toml \
-	$(shell find engine/src load/src bindings/src engine/Cargo.toml load/Cargo.toml bindings/Cargo.toml)
+	$(shell find $(addsuffix /src,$(CRATES)) $(addsuffix /Cargo.toml,$(CRATES)))
 MODULE := $(wildcard python/freshwire/_engine*.so)
 
 TOOLS := $(VENV)/.tools

@@ -41,6 +41,12 @@ class Listener:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def described(listeners: Sequence[Listener]) -> list[tuple[int, str, str]]:
+    """The listeners as the engine takes them over: their sockets are its own from now on."""
+    known = [(listener, listener.role, listener.address) for listener in listeners]
+    return [(listener.socket.detach(), role, address) for listener, role, address in known]
+
+
 class Server:
     """Serves one application; `serve` may be called once."""
 
@@ -79,11 +85,7 @@ class Server:
             shutdown_timeout_s=shutdown_timeout_s,
             log=self._log,
         )
-        described = [(listener, listener.role, listener.address) for listener in listeners]
-        self.node = Node(
-            json.dumps(dict(options)),
-            [(listener.socket.detach(), role, address) for listener, role, address in described],
-        )
+        self.node = Node(json.dumps(dict(options)), described(listeners))
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Start the application and serve it until `stop` is set and every connection has ended.
