@@ -19,14 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, ValidationError, create_model
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from freshwire import _engine, admin
 from freshwire.exceptions import OptionError
@@ -61,7 +54,7 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-Texts = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+Texts = Annotated[list[str], BeforeValidator(_listed)]
 
 
 def _tabled(value: object) -> object:
@@ -75,15 +68,13 @@ def _tabled(value: object) -> object:
     ]
 
 
-Purges = Annotated[list[str | dict[str, Any]], NoDecode, BeforeValidator(_tabled)]
+Purges = Annotated[list[str | dict[str, Any]], BeforeValidator(_tabled)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The options that Python acts on; `model()` adds the engine's."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", env_ignore_empty=True, validate_default=False
-    )
+    model_config = ConfigDict(extra="forbid")
 
     app: str = Field("", description="The application, as module:attribute.")
     factory: bool = Field(False, description="The attribute is a function that makes the application.")
@@ -113,18 +104,6 @@ class Settings(BaseSettings):
         "info", description="What is logged to standard error."
     )
     reload_dirs: Texts = Field([], description="Directories that `freshwire dev` watches; empty: app_dir.")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `resolve` has merged: it asks the other sources itself, to know what came from where."""
-        return (init_settings,)
 
 
 @functools.cache
@@ -230,13 +209,12 @@ def resolve(
 
     Raises OptionError that names each wrong option and where it was said.
     """
-    environment = EnvSettingsSource(model())()
     values: dict[str, object] = {}
     sources: dict[str, str] = {}
     for source, layer in (
         (defaults_source, defaults or {}),
         (PYPROJECT, _project(project)),
-        (PREFIX, environment),
+        (PREFIX, _environment()),
         (FLAG, flags),
     ):
         for written, value in layer.items():
@@ -259,6 +237,13 @@ def resolve(
     from freshwire.purge import caches  # here: it imports httpx, which takes its time
 
     return Effective(settings, sources, caches(settings.purge))
+
+
+def _environment() -> dict[str, str]:
+    """What the environment says, by option, whatever the case of a name; an empty value says nothing."""
+    said = {name.upper(): value for name, value in os.environ.items() if value}
+    variables = {name: f"{PREFIX}{name.upper()}" for name in model().model_fields}
+    return {name: said[variable] for name, variable in variables.items() if variable in said}
 
 
 def unknown_variables() -> list[str]:

@@ -27,10 +27,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_cache_is_named_in_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTLY_API_TOKEN", "t")
     varnish, fastly = caches(
-        ["varnish=http://127.0.0.1:6081/?mode=ban&coalesce_ms=50", "fastly=abc?soft=true"]
+        ["varnish=http://127.0.0.1:6081/?soft=1&coalesce_ms=50", "fastly=abc?soft=true"]
     )
     assert isinstance(varnish, Varnish)
-    assert (varnish.url, varnish.mode, varnish.coalesce_ms) == ("http://127.0.0.1:6081", "ban", 50)
+    assert (varnish.url, varnish.soft, varnish.coalesce_ms) == ("http://127.0.0.1:6081", True, 50)
     assert isinstance(fastly, Fastly)
     assert (fastly.service, fastly.soft, fastly.token.get_secret_value()) == ("abc", True, "t")
 
@@ -77,8 +77,8 @@ def test_settings_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch)
         ("varnish", "varnish needs url: set FRESHWIRE_PURGE_VARNISH_URL"),
         ("varnish=127.0.0.1:6081", "url of varnish: .*http://host"),
         ("varnish=http://user:geheim@h", "has no user"),
-        ("varnish=http://h?mode=hard", "mode of varnish: .*'xkey', 'soft' or 'ban'"),
-        ("varnish=http://h?soft=1", "varnish has no setting 'soft'; it has coalesce_ms"),
+        ("varnish=http://h?soft=perhaps", "soft of varnish: .*boolean"),
+        ("varnish=http://h?mode=soft", "varnish has no setting 'mode'; it has coalesce_ms"),
         ("fastly=abc", "fastly needs token: set FASTLY_API_TOKEN"),
         ("fastly=abc?token=geheim", "token of fastly is a secret, .* set FASTLY_API_TOKEN"),
         ("cloudfront=E1?session_token=geheim", "session_token of cloudfront is a secret"),
