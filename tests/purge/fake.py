@@ -266,8 +266,8 @@ SETTINGS: dict[str, dict[str, object]] = {
 
 
 @contextmanager
-def serve(name: str) -> Iterator[Api]:
-    """A fake on a free port."""
+def serve(name: str, port: int = 0) -> Iterator[Api]:
+    """A fake on a port; 0: a free one."""
     api = Api(name)
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -290,7 +290,7 @@ def serve(name: str) -> Iterator[Api]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        do_GET = do_POST = _answer  # noqa: N815
+        do_GET = do_POST = do_PURGE = _answer  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
@@ -301,7 +301,7 @@ def serve(name: str) -> Iterator[Api]:
         def handle_error(self, request: object, client_address: object) -> None:
             """Whoever closed meanwhile."""
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", port), Handler) as server:
         api.url = f"http://127.0.0.1:{server.server_address[1]}"
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         try:

@@ -26,9 +26,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_cache_is_named_in_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTLY_API_TOKEN", "t")
-    varnish, fastly = caches(
-        ["varnish=http://127.0.0.1:6081/?soft=1&coalesce_ms=50", "fastly=abc?soft=true"]
-    )
+    varnish, fastly = caches(["varnish=http://127.0.0.1:6081/?soft=1&coalesce_ms=50", "fastly=abc?soft=true"])
     assert isinstance(varnish, Varnish)
     assert (varnish.url, varnish.soft, varnish.coalesce_ms) == ("http://127.0.0.1:6081", True, 50)
     assert isinstance(fastly, Fastly)
