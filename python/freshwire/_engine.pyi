@@ -45,7 +45,7 @@ class Node:
         """
 
     def purging(self) -> int:
-        """Collect what must leave the caches in front from now on; the eventfd that is readable when there is something.
+        """Collect what must leave the caches in front from now on; the eventfd that says when there is some.
 
         Called before `start`.
         """

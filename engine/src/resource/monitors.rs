@@ -193,7 +193,10 @@ impl Monitors {
         for set in sets.changed(tags, offset) {
             let (Some(name), Some(topics)) = (sets.name_of(set), by_set.get(&set)) else { continue };
             for topic in topics {
-                let Some(Held { asked, .. }) = held.get(topic) else { continue };
+                // Who was given a copy since it changed knows of it already.
+                let Some(Held { asked, .. }) = held.get(topic).filter(|held| held.asked.since < offset) else {
+                    continue;
+                };
                 // All since the position in the URL, not since the last news: who was behind gets only this.
                 let changes = sets.changes(set, asked.since);
                 let news = News { set: name, offset, changes, cycle: asked.cycle };
