@@ -71,6 +71,8 @@ options! {
     app_timeout_s: f64 = 60.0;
     /// Seconds between heartbeats on a push connection.
     heartbeat_s: f64 = 25.0;
+    /// Waits on a monitor URL end on a grid of this many seconds.
+    watch_cycle_s: f64 = 12.0;
     /// Longest `Prefer: wait` honoured, seconds.
     max_wait_s: f64 = 60.0;
     /// Push sessions end spread over this many seconds after SIGTERM.
@@ -105,6 +107,16 @@ options! {
     max_known_tags: usize = 1_000_000;
     /// Variants watched at once: 503 for a new one above.
     max_watched: usize = 200_000;
+    /// Sets that monitor URLs stand for; above, those that nobody waits on make room for others.
+    max_sets: usize = 100_000;
+    /// Bytes of all sets; the same above.
+    max_set_bytes: usize = 64 * 1024 * 1024;
+    /// Resources of one set: 413 above.
+    max_set_resources: usize = 256;
+    /// A set of what not everybody may read can be waited on for at least this many seconds, and at most twice as many.
+    private_set_s: f64 = 3600.0;
+    /// How long caches may keep the answer to a pinned read about whose lifetime the application says nothing, seconds.
+    pinned_max_age_s: u64 = 86_400;
     /// Reads for watchers that the application works on at once, in each engine thread; more wait for their turn.
     max_reads: usize = 512;
     /// First pause after a re-read that failed, seconds; doubled each time, with jitter.

@@ -36,6 +36,16 @@ figures! {
     watchers: "gauge";
     /// Variants that are watched.
     watched: "gauge";
+    /// Sets that can be waited on.
+    sets: "gauge";
+    /// Waits on sets that are held.
+    waits_held: "gauge";
+    /// Waits on sets so far.
+    waits: "counter";
+    /// Those of them that were answered with a change.
+    wait_changes: "counter";
+    /// GETs that were pinned to a position.
+    pinned_reads: "counter";
     /// Requests answered or handed to the application.
     requests: "counter";
     /// Changes recorded.

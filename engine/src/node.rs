@@ -1,6 +1,7 @@
 //! A node: its shards, what they share, and what its host can ask of it.
 use crate::app::{Address, Answers, App};
 use crate::dialect::freshwire::Dialect;
+use crate::dialect::monitor::Words;
 use crate::http::forwarded::TrustedProxies;
 use crate::http::head::{HeadLimits, MAX_FIELDS};
 use crate::http::host::HostRules;
@@ -11,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::net::inbox::Inbox;
 use crate::net::output::Output;
 use crate::net::sys;
+use crate::resource::grid::Grid;
 use crate::resource::layer::Resources;
 use crate::resource::position::Epoch;
 use crate::resource::tags::TagHash;
@@ -67,13 +69,19 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let mut salt_key = [0; 32];
         getrandom::fill(&mut salt_key).map_err(|error| error.to_string())?;
+        let epoch = Epoch::random();
+        let words = Arc::new(Words {
+            prefix: options.prefix.as_str().into(),
+            epoch,
+            grid: Grid::new(options.watch_cycle_s),
+        });
         let resources = Resources::new(
             &options,
-            Epoch::random(),
+            epoch,
             salt_key,
             hub.clone(),
             inboxes.clone(),
-            Arc::new(Dialect),
+            Arc::new(Dialect { words: words.clone() }),
             metrics.clone(),
         );
         let available = sys::descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(1);
@@ -92,6 +100,7 @@ impl Node {
             inboxes,
             hub,
             resources,
+            words,
             metrics,
             output: OnceLock::new(),
             app: OnceLock::new(),
@@ -158,6 +167,7 @@ impl Node {
 
     /// The figures as a JSON object.
     pub fn stats(&self) -> String {
+        self.shared.count();
         self.shared.metrics.json(&self.position())
     }
 

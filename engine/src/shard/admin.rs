@@ -53,6 +53,7 @@ impl Shard {
 
     /// The figures as a representation of the resource that `work` asks for.
     pub(super) fn figures(&self, work: &Work, position: u64) -> Option<Representation> {
+        self.shared.count();
         let json = self.shared.metrics.json(&self.shared.resources.position(position).to_string());
         let fields: Fields =
             [("content-type", "application/json"), ("cache-control", FIGURES)].into_iter().collect();
@@ -102,6 +103,10 @@ impl Shard {
     /// Answer such a request, whose body is there.
     pub(super) fn answer_own(&mut self, key: Key, body: Vec<u8>) {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+        if self.is_monitor(work) {
+            return self.answer_monitor(key, &body);
+        }
+        self.shared.count();
         let path = work.target.split('?').next().unwrap_or_default();
         let answer = if self.is_own_resource(work) && wants_exposition(work) {
             Ok((EXPOSITION, self.shared.metrics.prometheus()))

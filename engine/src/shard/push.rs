@@ -7,7 +7,7 @@ use crate::http::fields::Fields;
 use crate::http::lists::etag_matches;
 use crate::http::response::{BodyFraming, write_head};
 use crate::hub::fanout::NONE;
-use crate::hub::{Delivery, Message};
+use crate::hub::{Delivery, Form, Message};
 use crate::net::slab::Key;
 use crate::net::sys;
 use crate::net::wheel::ticks;
@@ -135,7 +135,7 @@ impl Shard {
     }
 
     /// A long-poll has been answered: an ordinary connection again.
-    fn end_poll(&mut self, key: Key) {
+    pub(super) fn end_poll(&mut self, key: Key) {
         self.unsubscribe(key);
         let now = self.wheel.now();
         let Some(conn) = self.conns.get_mut(key) else { return };
@@ -153,7 +153,7 @@ impl Shard {
         }
         let now = self.wheel.now();
         let (conns, retired) = (&mut self.conns, &mut self.retired);
-        let (mut sent, mut bytes) = (0u64, 0u64);
+        let (mut sent, mut told, mut bytes) = (0u64, 0u64, 0u64);
         let mut announced: Option<(Instant, u64)> = None;
         let metrics = &self.shared.metrics;
         self.fanout.walk(WALK_SENDS, |slot, message| {
@@ -176,6 +176,7 @@ impl Shard {
                         conn.tick = now;
                     }
                     after_message(conn, message);
+                    told += u64::from(conn.on_set);
                     if conn.state == State::Poll || (conn.after == After::Close && wrote == Wrote::All) {
                         retired.push(key);
                     }
@@ -195,7 +196,8 @@ impl Shard {
         if let Some((since, count)) = announced {
             metrics.delay.record(since.elapsed(), count);
         }
-        metrics.messages.fetch_add(sent, Relaxed);
+        metrics.messages.fetch_add(sent - told, Relaxed);
+        metrics.wait_changes.fetch_add(told, Relaxed);
         metrics.bytes.fetch_add(bytes, Relaxed);
         for key in std::mem::take(&mut self.retired) {
             self.retire(key);
@@ -256,7 +258,7 @@ impl Shard {
             .subscription(conn.subscriptions)
             .and_then(|(topic, ..)| self.shared.hub.newest(topic));
         let Some(message) = newest else { return self.close(key) };
-        let unchanged = message.payload.unchanged();
+        let unchanged = message.payload.unchanged(Form::Poll);
         self.end_poll(key);
         self.write(key, &unchanged);
     }
@@ -266,6 +268,13 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let head = std::mem::replace(&mut conn.subscriptions, NONE);
         if head == NONE {
+            return;
+        }
+        if std::mem::take(&mut conn.on_set) {
+            self.shared.metrics.waits_held.fetch_sub(1, Relaxed);
+            for topic in self.fanout.unsubscribe(head) {
+                self.shared.resources.monitors.leave(self.id, topic);
+            }
             return;
         }
         self.shared.metrics.watchers.fetch_sub(1, Relaxed);
