@@ -19,7 +19,7 @@ def site() -> Site:
 
 @pytest.fixture(scope="package")
 def live(site: Site) -> Iterator[LiveNode]:
-    options: dict[str, Any] = {**OPTIONS, "app_timeout_s": 1.0}
+    options: dict[str, Any] = {**OPTIONS, "app_timeout_s": 1.0, "watch_cycle_s": CYCLE_S}
     with node(site, **options) as live:
         yield live
         assert live.stats()["panics"] == 0
