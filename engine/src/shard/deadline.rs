@@ -112,6 +112,9 @@ impl Shard {
                 let _ = self.listen();
             }
             self.abandon_reads(now);
+            if self.id == 0 {
+                self.shared.resources.announce_overdue();
+            }
             while let Some(Reverse((at, due))) = self.due.peek().copied()
                 && at <= now
             {
