@@ -148,6 +148,21 @@ impl Node {
         self.shared.inboxes.clone()
     }
 
+    /// How many shards it has.
+    pub fn shards(&self) -> usize {
+        self.shared.inboxes.0.len()
+    }
+
+    /// The node's figures.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.shared.metrics.clone()
+    }
+
+    /// As given.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
     /// Record that these tags changed; the position of the change.
     pub fn changed(&self, tags: &[&str]) -> Result<String, String> {
         let resources = &self.shared.resources;

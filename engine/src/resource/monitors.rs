@@ -254,10 +254,15 @@ impl Monitors {
         for set in concerned {
             let (Some(name), Some(on_set)) = (sets.name_of(*set), by_set.get(set)) else { continue };
             for topic in &on_set.topics {
-                let Some(Held { asked, .. }) = held.get(topic) else { continue };
+                // Who was given a copy since it changed knows of it already.
+                let newest = sets.newest(*set);
+                let Some(Held { asked, .. }) = held.get(topic).filter(|held| held.asked.since < newest)
+                else {
+                    continue;
+                };
                 // All since the position in the URL, not since the last news: who was behind gets only this.
                 let changes = sets.changes(*set, asked.since);
-                let news = News { set: name, offset: sets.newest(*set), changes, cycle: asked.cycle };
+                let news = News { set: name, offset: newest, changes, cycle: asked.cycle };
                 self.hub.publish(*topic, false, Some(announced), self.notices.news(news));
             }
         }
