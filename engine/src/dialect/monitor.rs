@@ -10,7 +10,7 @@ use crate::resource::grid::Grid;
 use crate::resource::monitors::{Asked, News};
 use crate::resource::pinned;
 use crate::resource::position::{Epoch, Position, parse};
-use crate::resource::sets::Name;
+use crate::resource::set::Name;
 use crate::transport::sse::{self, Event};
 use serde_json::Value;
 use std::fmt::Write;

@@ -8,7 +8,8 @@ use super::policy;
 use super::position::{Epoch, Position};
 use super::purges::{Due, Held, Purges, Wake};
 use super::representation::Representation;
-use super::sets::{Bounds, Contents};
+use super::set::Contents;
+use super::sets::Bounds;
 use super::tags::{BadTag, TagHash, TagTable, check_tags, uri_tag};
 use super::watch::{Notices, Reader};
 use super::watches::Watches;
@@ -186,8 +187,8 @@ impl Resources {
                 return Some(write(link));
             }
         }
-        let Representation { tags, groups, private, position, .. } = representation;
-        let contents = Contents { resource, tags, groups, private: *private };
+        let Representation { tags, groups, private, position, expires_at_ms, .. } = representation;
+        let contents = Contents { resource, tags, groups, private: *private, expires_at_ms: *expires_at_ms };
         let link = self.link(contents, position.offset, now_ms)?;
         let written = write(&link);
         *representation.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);
