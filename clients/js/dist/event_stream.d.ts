@@ -5,5 +5,5 @@ export interface StreamEvent {
     /** The last `id` that the stream has said, with this event or before. */
     id: string;
 }
-/** What takes the stream's text, chunk by chunk, and returns the events that are complete. */
-export declare function eventStream(onRetry: (ms: number) => void): (chunk: string) => StreamEvent[];
+/** What takes the stream's text, chunk by chunk, and returns the events that are complete. A `retry` field is one, too. */
+export declare function eventStream(): (chunk: string) => StreamEvent[];

@@ -7,6 +7,8 @@ export interface Representation {
     body: string | Blob;
     /** Whether a stream of the node itself has delivered it, so that it is no copy of a cache. */
     direct?: boolean;
+    /** Whether it may be newer than its position says. */
+    loose?: boolean;
     /** The log that the node before this one had, and when it was left, ms: a copy with its epoch is an old one. */
     left?: [epoch: string, at: number];
 }

@@ -14,12 +14,11 @@ export interface WatchEvents<T> {
     /** Something failed. The watch goes on. */
     error: Problem;
 }
-/** Thrown by the iteration of a watch whose resource can no longer be read. */
-export declare class Gone extends Error {
-    readonly problem: Problem;
-    /** 401, 403, 404, 410, ... */
-    readonly status: number | undefined;
-    constructor(problem: Problem);
+/** Thrown by the iteration of a watch whose resource can no longer be read: an Error whose `name` says so. */
+export interface Gone extends Error {
+    name: "Gone";
+    /** Its `status` is 401, 403, 404, 410, ... */
+    problem: Problem;
 }
 export interface Watch<T> extends EventTarget, AsyncIterable<T> {
     /** The whole URL. */

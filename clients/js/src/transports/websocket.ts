@@ -20,14 +20,14 @@ export function websocket(feed: Feed, signal: AbortSignal, proven: () => void): 
       timer = setTimeout(close, silenceMs);
       came = true;
       proven();
-      feed.publish(successor(feed.resource.representation!, data));
+      feed.publish({ ...successor(feed.resource.representation!, data), loose: true });
     };
     socket.onclose = ({ code }) => {
       clearTimeout(timer);
       const status = code - 4000;
       if (status > 399 && status < 600) reject(failure("gone", "", { status }));
       else if (came) resolve();
-      else reject(failure("demote", `a WebSocket brought nothing (${code})`));
+      else reject(failure("demote", `websocket: ${code}`));
     };
   });
 }
