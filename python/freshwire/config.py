@@ -19,14 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, ValidationError, create_model
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from freshwire import _engine, admin
 from freshwire.exceptions import OptionError
@@ -45,6 +38,10 @@ UVICORN_NAMES = {
 """What uvicorn calls an option, for whoever writes that name from habit."""
 
 
+SECRET = frozenset({"tag_key"})
+"""Options whose value is never shown."""
+
+
 def _listed(value: object) -> object:
     """A list from text: JSON, or separated by commas."""
     if not isinstance(value, str):
@@ -54,15 +51,13 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-Texts = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+Texts = Annotated[list[str], BeforeValidator(_listed)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The options that Python acts on; `model()` adds the engine's."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", env_ignore_empty=True, validate_default=False
-    )
+    model_config = ConfigDict(extra="forbid")
 
     app: str = Field("", description="The application, as module:attribute.")
     factory: bool = Field(False, description="The attribute is a function that makes the application.")
@@ -88,18 +83,6 @@ class Settings(BaseSettings):
         "info", description="What is logged to standard error."
     )
     reload_dirs: Texts = Field([], description="Directories that `freshwire dev` watches; empty: app_dir.")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `resolve` has merged: it asks the other sources itself, to know what came from where."""
-        return (init_settings,)
 
 
 @functools.cache
@@ -135,11 +118,14 @@ class Effective:
     def values(self) -> list[Value]:
         """Every option, in the order of the documentation."""
         return [
-            Value(
-                name, getattr(self.settings, name), self.sources.get(name, DEFAULT), field.description or ""
-            )
+            Value(name, self._shown(name), self.sources.get(name, DEFAULT), field.description or "")
             for name, field in model().model_fields.items()
         ]
+
+    def _shown(self, name: str) -> object:
+        """The value, or a word for a secret."""
+        value = getattr(self.settings, name)
+        return "(set)" if name in SECRET and value else value
 
     def engine(self) -> dict[str, object]:
         """The engine's own options."""
@@ -192,13 +178,12 @@ def resolve(
 
     Raises OptionError that names each wrong option and where it was said.
     """
-    environment = EnvSettingsSource(model())()
     values: dict[str, object] = {}
     sources: dict[str, str] = {}
     for source, layer in (
         (defaults_source, defaults or {}),
         (PYPROJECT, _project(project)),
-        (PREFIX, environment),
+        (PREFIX, _environment()),
         (FLAG, flags),
     ):
         for written, value in layer.items():
@@ -217,6 +202,13 @@ def resolve(
             "one holds its connections in threads of its own, and the application can use threads (`def`)"
         )
     return Effective(settings, sources)
+
+
+def _environment() -> dict[str, str]:
+    """What the environment says, by option, whatever the case of a name; an empty value says nothing."""
+    said = {name.upper(): value for name, value in os.environ.items() if value}
+    variables = {name: f"{PREFIX}{name.upper()}" for name in model().model_fields}
+    return {name: said[variable] for name, variable in variables.items() if variable in said}
 
 
 def unknown_variables() -> list[str]:
@@ -251,4 +243,5 @@ def _unknown(name: str, source: str) -> str:
 def _wrong(detail: Any, sources: Mapping[str, str]) -> str:
     """Say what is wrong with one value, and where it was said."""
     name = str(detail["loc"][0])
-    return f"{name} = {detail['input']!r} (from {sources.get(name, DEFAULT)}): {detail['msg']}"
+    value = "(set)" if name in SECRET else repr(detail["input"])
+    return f"{name} = {value} (from {sources.get(name, DEFAULT)}): {detail['msg']}"

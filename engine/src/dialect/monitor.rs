@@ -10,7 +10,7 @@ use crate::resource::grid::Grid;
 use crate::resource::monitors::{Asked, News};
 use crate::resource::pinned;
 use crate::resource::position::{Epoch, Position, parse};
-use crate::resource::sets::Name;
+use crate::resource::set::Name;
 use crate::transport::sse::{self, Event};
 use serde_json::Value;
 use std::fmt::Write;
@@ -26,6 +26,8 @@ pub struct Words {
     pub epoch: Epoch,
     /// When waits end.
     pub grid: Grid,
+    /// Say for each change where no stale copy of it can be read (option `pin`).
+    pub pin: bool,
 }
 
 /// Why a monitor URL is not one, or not one of ours.
@@ -92,15 +94,14 @@ impl Words {
         let mut text = format!("{{\"position\":\"{}\",\"changes\":[", self.position(news.offset));
         for (at, (resource, offset)) in news.changes.iter().enumerate() {
             let target = resource.path_and_query();
-            let pinned = pinned::url(target, self.position(*offset));
             let separator = if at > 0 { "," } else { "" };
             // A `String` takes everything.
-            let _ = write!(
-                text,
-                "{separator}{{\"url\":{},\"pinned\":{}}}",
-                Value::from(target),
-                Value::from(pinned)
-            );
+            let _ = write!(text, "{separator}{{\"url\":{}", Value::from(target));
+            if self.pin {
+                let pinned = pinned::url(target, self.position(*offset));
+                let _ = write!(text, ",\"pinned\":{}", Value::from(pinned));
+            }
+            text.push('}');
         }
         let _ = write!(text, "],\"next\":{}}}", Value::from(self.url(news.set, news.offset, next_cycle)));
         text
@@ -241,7 +242,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn words() -> Words {
-        Words { prefix: "/.fresh/".into(), epoch: Epoch::from_bits(0x0123_4567), grid: Grid::new(12.0) }
+        Words {
+            prefix: "/.fresh/".into(),
+            epoch: Epoch::from_bits(0x0123_4567),
+            grid: Grid::new(12.0),
+            pin: true,
+        }
     }
 
     const SET: &str = "AAAAAAAAAAAAAAAAAAAAAA";

@@ -6,9 +6,11 @@ use super::key::ResourceKey;
 use super::monitors::{Link, Monitors};
 use super::policy;
 use super::position::{Epoch, Position};
+use super::purges::{Due, Held, Purges, Wake};
 use super::representation::Representation;
-use super::sets::{Bounds, Contents};
-use super::tags::{BadTag, TagHash, TagTable, check_tags};
+use super::set::Contents;
+use super::sets::Bounds;
+use super::tags::{BadTag, TagHash, TagTable, check_tags, uri_tag};
 use super::watch::{Notices, Reader};
 use super::watches::Watches;
 use crate::broker::memory::Log;
@@ -16,7 +18,7 @@ use crate::hub::Hub;
 use crate::limits::Options;
 use crate::metrics::Metrics;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 /// What decides whether a copy is fresh, and knows who has one.
@@ -36,6 +38,8 @@ pub struct Resources {
     pub monitors: Monitors,
     /// Reads that others wait for.
     pub flights: Flights,
+    /// What must leave the caches in front, if anybody purges them.
+    purges: OnceLock<Purges>,
     metrics: Arc<Metrics>,
     max_tags: usize,
     max_tag_bytes: usize,
@@ -67,6 +71,7 @@ impl Resources {
             monitors: Monitors::new(salt_key, bounds, &options.prefix, epoch, hub.clone(), notices.clone()),
             watches: Watches::new(hub, reader, notices, options.max_watched),
             flights: Flights::default(),
+            purges: OnceLock::new(),
             metrics,
             max_tags: options.max_tags,
             max_tag_bytes: options.max_tag_bytes,
@@ -83,17 +88,64 @@ impl Resources {
         check_tags(tags, self.max_tags, self.max_tag_bytes)
     }
 
-    /// These tags changed: copies that depend on them are no longer fresh, and watched ones are read again.
-    pub fn changed(&self, tags: &[TagHash]) -> u64 {
+    /// These tags and resources changed: copies that depend on them are no longer fresh, and watched ones are read
+    /// again, at once or when they have been purged from the caches in front.
+    pub fn changed<T: AsRef<str>>(&self, tags: &[T], resources: &[ResourceKey]) -> u64 {
         let now = Instant::now();
+        let hashes = || resources.iter().map(uri_tag).chain(tags.iter().map(|tag| TagHash::of(tag.as_ref())));
+        let hashes: Vec<TagHash> = hashes().collect();
+        let purges = self.purges.get();
+        let mut overflowed = None;
         let offset = self.log.append(|offset| {
+            overflowed = purges.and_then(|purges| purges.enter(tags, resources, &hashes, offset, now));
             let mut table = self.tags.write().unwrap_or_else(PoisonError::into_inner);
-            tags.iter().for_each(|tag| table.changed(*tag, offset));
+            hashes.iter().for_each(|tag| table.changed(*tag, offset));
         });
-        self.watches.changed(tags, offset, now);
-        self.monitors.changed(tags, offset, now);
         self.metrics.changes.fetch_add(1, Relaxed);
+        match (purges, overflowed) {
+            (Some(_), Some(held)) => self.announce(vec![held]),
+            (Some(_), None) => {}
+            (None, _) => self.tell(&hashes, offset, now),
+        }
         offset
+    }
+
+    /// From now on, collect what must leave the caches in front; `wake` is called when there is something. Only the
+    /// first call counts.
+    pub fn purge_with(&self, options: &Options, wake: Wake) {
+        let purges = self.purges.get_or_init(|| Purges::new(options, wake));
+        if purges.holds() {
+            self.watches.hold_after(self.log.head());
+        }
+    }
+
+    /// Take what must leave the caches in front; `None`: nobody purges them.
+    pub fn purges_due(&self) -> Option<Due> {
+        self.purges.get().map(Purges::take)
+    }
+
+    /// All changes up to `offset` have left the caches in front, or will not for all waiting.
+    pub fn purged(&self, offset: u64) {
+        self.announce(self.purges.get().map(|purges| purges.release(offset)).unwrap_or_default());
+    }
+
+    /// Announce what has waited for its purge for too long.
+    pub fn announce_overdue(&self) {
+        let overdue = self.purges.get().map(|purges| purges.overdue(Instant::now())).unwrap_or_default();
+        self.metrics.purges_overdue.fetch_add(overdue.len() as u64, Relaxed);
+        self.announce(overdue);
+    }
+
+    /// Tell of changes, in their order.
+    fn announce(&self, changes: Vec<Held>) {
+        for Held { tags, offset, since } in changes {
+            self.tell(&tags, offset, since);
+        }
+    }
+
+    fn tell(&self, tags: &[TagHash], offset: u64, since: Instant) {
+        self.watches.changed(tags, offset, since);
+        self.monitors.changed(tags, offset, since);
     }
 
     /// Whether a copy may be used.
@@ -113,7 +165,9 @@ impl Resources {
 
     /// From where a representation made at `position` can be waited on.
     pub fn link(&self, contents: Contents<'_>, position: u64, now_ms: u64) -> Option<Link> {
-        self.monitors.link(contents, position, now_ms, || self.newest_change(contents.tags))
+        // What is not announced yet will be, to whoever has its link from here.
+        let newest = || self.newest_change(contents.tags).min(self.watches.announced());
+        self.monitors.link(contents, position, now_ms, newest)
     }
 
     /// Hand the link of a representation to `write`, if it can be waited on; another one if that of before has ended.
@@ -133,8 +187,8 @@ impl Resources {
                 return Some(write(link));
             }
         }
-        let Representation { tags, groups, private, position, .. } = representation;
-        let contents = Contents { resource, tags, groups, private: *private };
+        let Representation { tags, groups, private, position, expires_at_ms, .. } = representation;
+        let contents = Contents { resource, tags, groups, private: *private, expires_at_ms: *expires_at_ms };
         let link = self.link(contents, position.offset, now_ms)?;
         let written = write(&link);
         *representation.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);
