@@ -62,7 +62,7 @@ impl Shard {
             },
             ("POST", false) => match self.unite(body) {
                 Ok(url) => {
-                    let text = serde_json::json!({ "monitor": url }).to_string();
+                    let text = shared.words.united(&url, shared.resources.log.head());
                     self.reply_to_wait(key, 200, monitor::fields("application/json", 1), text.as_bytes());
                 }
                 Err(refusal) => self.refuse_wait(key, refusal.status, refusal.reason, &refusal.detail),
@@ -316,7 +316,11 @@ impl Shard {
         if status == 503 {
             fields.push("retry-after", self.retry_after());
         }
-        self.reply_to_wait(key, status, fields, &problem(status, detail));
+        let body = match status {
+            410 => self.shared.words.gone(detail, self.shared.resources.log.head()),
+            _ => problem(status, detail),
+        };
+        self.reply_to_wait(key, status, fields, &body);
     }
 
     /// A whole answer.
