@@ -10,7 +10,7 @@ use crate::dialect::monitor::{self, BadUrl};
 use crate::http::fields::Fields;
 use crate::http::json;
 use crate::http::lists::accepts_event_stream;
-use crate::http::refusal::{Refusal, problem};
+use crate::http::refusal::{Refusal, problem, problem_with};
 use crate::http::response::{BodyFraming, LAST_CHUNK, write_head};
 use crate::hub::Form;
 use crate::net::slab::Key;
@@ -308,7 +308,15 @@ impl Shard {
         if status == 503 {
             fields.push("retry-after", self.retry_after());
         }
-        self.reply_to_wait(key, status, fields, &problem(status, detail));
+        let problem = if status == 410 { self.gone(detail) } else { problem(status, detail) };
+        self.reply_to_wait(key, status, fields, &problem);
+    }
+
+    /// The problem of a position or a set that is not known, with a position from which to go on. It is a new one, so that
+    /// no cache has what is pinned to it: a copy that a cache has may itself lead to the set that is gone.
+    pub(super) fn gone(&self, detail: &str) -> Vec<u8> {
+        let position = self.shared.resources.position(self.shared.resources.log.advance());
+        problem_with(410, detail, "position", &position.to_string())
     }
 
     /// A whole answer.
