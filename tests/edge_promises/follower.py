@@ -143,7 +143,7 @@ class Follower:
 
     def _has_waited(self, response: Response) -> None:
         if response.status == 410:
-            self._lost(json.loads(response.body)["position"])
+            self._lost(json.loads(response.body).get("position", ""))
             return
         self._gone_again = False
         if response.status != 200:
@@ -162,12 +162,12 @@ class Follower:
         """Read from where the node says it is now: what a cache has may lead to the same set again."""
         self.gone += 1
         self.monitor = ""
-        self.pinned, self.notice = f"{self.client.resource.path}?fresh={now}", now
+        self.pinned, self.notice = (f"{self.client.resource.path}?fresh={now}", now) if now else ("", "")
         if self._gone_again:  # a cache may keep what it was told for a second
             self.doing = Doing.RESTING
         else:
             self._gone_again = True
-            self._read(self.pinned)
+            self._read(self.pinned or self.client.resource.path)
 
     def _follow(self, position: str, change: dict[str, Any]) -> None:
         if self.takes_bodies and "body" in change:
