@@ -316,11 +316,14 @@ impl Shard {
         if status == 503 {
             fields.push("retry-after", self.retry_after());
         }
-        let body = match status {
-            410 => self.shared.words.gone(detail, self.shared.resources.log.head()),
-            _ => problem(status, detail),
-        };
-        self.reply_to_wait(key, status, fields, &body);
+        let problem = if status == 410 { self.gone(detail) } else { problem(status, detail) };
+        self.reply_to_wait(key, status, fields, &problem);
+    }
+
+    /// The problem of a position or a set that is not known, with a position from which to go on. It is a new one, so that
+    /// no cache has what is pinned to it: a copy that a cache has may itself lead to the set that is gone.
+    pub(super) fn gone(&self, detail: &str) -> Vec<u8> {
+        self.shared.words.gone(detail, self.shared.resources.log.advance())
     }
 
     /// A whole answer.
