@@ -12,6 +12,7 @@ use crate::net::inbox::Inbox;
 use crate::net::output::Output;
 use crate::net::sys;
 use crate::resource::layer::Resources;
+use crate::resource::outgoing::Outgoing;
 use crate::resource::position::Epoch;
 use crate::resource::tags::TagHash;
 use crate::shard::Shard;
@@ -85,6 +86,8 @@ impl Node {
                 fields: options.max_fields,
                 target: options.max_target_bytes,
             },
+            target_list: options.targeted_fields.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            outgoing: Outgoing::new(&options)?,
             origins: OriginRules::new(&options.allow_origins)?,
             proxies: TrustedProxies::new(&options.trusted_proxies)?,
             doors,

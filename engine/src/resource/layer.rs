@@ -91,6 +91,12 @@ impl Resources {
         freshness::fresh(representation, &table, now_ms)
     }
 
+    /// Whether a copy that is no longer fresh is so because its lifetime ended, and nothing else.
+    pub fn is_unchanged(&self, representation: &Representation) -> bool {
+        let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
+        freshness::unchanged(representation, &table)
+    }
+
     /// The newest change of any of these tags.
     pub fn newest_change(&self, tags: &[TagHash]) -> u64 {
         let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
