@@ -44,6 +44,28 @@ class Node:
         Does not block. Raises ValueError for a tag that is empty, too long or has control characters, or too many.
         """
 
+    def purging(self) -> int:
+        """Collect what must leave the caches in front from now on; the eventfd that says when there is some.
+
+        Called before `start`.
+        """
+
+    def purges_due(self) -> tuple[list[str], list[str], bool, int]:
+        """Take what must leave the caches in front, and put the eventfd to rest.
+
+        The tags; the URIs of the resources that were written to; whether everything must leave, as too much was due to
+        be kept apart; and the offset of the newest change that is part of it, for `purged`.
+        """
+
+    def purged(self, offset: int) -> None:
+        """All changes up to this offset have left the caches in front, or will not for all waiting.
+
+        Watchers are told of those changes now, if `pin` is off and they have not been.
+        """
+
+    def report_purges(self, purges: int, failures: int, everything: int, waiting: int) -> None:
+        """Set the node's figures `purges`, `purge_failures`, `purges_of_everything` and `purges_waiting`."""
+
     def position(self) -> str:
         """The newest position."""
 
@@ -59,6 +81,39 @@ class Node:
 
     def join(self) -> None:
         """Wait for the engine's threads to end, without holding the interpreter."""
+
+class ProxyNode:
+    """The engine's threads with an HTTP server, or several, as the application: the option `upstreams`."""
+
+    def __init__(self, options: str, listeners: Sequence[tuple[int, str, str]]) -> None:
+        """As `Node`."""
+
+    def start(self) -> None:
+        """Start the threads and accept connections; once."""
+
+    def fileno(self) -> int:
+        """The eventfd to watch with `loop.add_reader(node.fileno(), ...)`: then there are `reports`."""
+
+    def reports(self) -> list[str]:
+        """What the operator should know of the upstreams since the last call, a sentence each."""
+
+    def changed(self, tags: Sequence[str]) -> str:
+        """As `Node`."""
+
+    def position(self) -> str:
+        """The newest position."""
+
+    def stats(self) -> str:
+        """The node's figures as a JSON object."""
+
+    def shutdown(self) -> None:
+        """Stop accepting, end push sessions spread over `drain_timeout_s`, finish requests, then end: see `join`.
+
+        A second call ends everything at once.
+        """
+
+    def join(self) -> None:
+        """Wait for the threads to end, without holding the interpreter."""
 
 class Exchange:
     """One request as the application sees it; what `current` holds while a handler runs."""

@@ -54,6 +54,14 @@ def test_a_wrong_value_is_refused_with_where_it_was_said(monkeypatch: pytest.Mon
         resolve({"port": 65536})
 
 
+def test_a_variable_counts_in_any_case_and_not_if_it_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("freshwire_port", "1")
+    monkeypatch.setenv("FRESHWIRE_MAX_TAGS", "")
+    found = {v.name: (v.value, v.source) for v in resolve({}).values()}
+    assert found["port"] == (1, "FRESHWIRE_PORT")
+    assert found["max_tags"][1] == "default"
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [("max_feilds", "max_fields"), ("timeout-keep-alive", "keep_alive_timeout_s"), ("uds", "bind")],

@@ -4,6 +4,7 @@
 //! connection or one exchange are gone from it; those that Freshwire adds are kept apart (see `annotate`).
 //! Made by whoever has the application's whole answer; shared by the cache and the watches in an `Arc`.
 use super::key::ResourceKey;
+use super::monitors::Link;
 use super::outgoing::counts_from_now;
 use super::policy::{self, Decision, Sharing, Stale};
 use super::position::{Position, Salted};
@@ -14,8 +15,8 @@ use crate::http::response::is_framing_field;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{OnceLock, RwLock};
 
 /// How long a copy that may be used if asking fails is used without asking, once it did, milliseconds: so many requests
 /// for it are not so many more for an application that is in trouble.
@@ -67,6 +68,8 @@ pub struct Representation {
     pub stale: Stale,
     /// Who may share it.
     pub sharing: Sharing,
+    /// From where it can be waited on, once it was served.
+    pub link: RwLock<Option<Link>>,
     /// The start of the head of a hit, written once.
     pub hit_head: OnceLock<Box<[u8]>>,
     /// No tag of it changed after its position and up to here.
@@ -127,6 +130,7 @@ impl Representation {
             validate: decision.validate,
             stale: decision.stale,
             sharing: decision.audience,
+            link: RwLock::default(),
             hit_head: OnceLock::new(),
             checked: AtomicU64::new(position.offset),
             ask_after_ms: AtomicU64::new(0),
@@ -148,6 +152,11 @@ impl Representation {
         matches!(self.sharing, Sharing::Shared { explicit: true })
     }
 
+    /// Whether it belongs to who asked for it.
+    pub fn is_private(&self) -> bool {
+        self.sharing == Sharing::Private
+    }
+
     /// Its position as the variant writes it.
     pub fn id(&self) -> Salted {
         self.position.salted(self.salt)
@@ -162,11 +171,18 @@ impl Representation {
             tags: self.tags.clone(),
             groups: self.groups.clone(),
             lines: self.lines.clone(),
+            link: RwLock::default(),
             hit_head: OnceLock::new(),
             checked: AtomicU64::new(self.checked()),
             ask_after_ms: AtomicU64::new(0),
             ..*self
         }
+    }
+
+    /// The same, as a read at a later position would have given it, up to which nothing that it depends on changed.
+    pub fn read_at(&self, offset: u64) -> Self {
+        let position = Position { offset, ..self.position };
+        Self { position, since: offset, ..self.copy() }
     }
 
     /// Whether a client that has the other needs this one.

@@ -1,6 +1,7 @@
 //! Copies whose lifetime has ended: asked about (RFC 9111 §4.3), used meanwhile, and used when asking fails (RFC 5861).
 //!
-//! Never one of which a tag changed, and never a private one: those are read anew by whoever asks.
+//! Never one of which a tag changed, never a private one, and never for a read that is pinned to a position: those are read
+//! anew by whoever asks.
 use super::Shard;
 use super::exchange::{Exchange, Purpose, exchange_id};
 use super::reread::Collected;
@@ -11,7 +12,6 @@ use crate::net::wheel::ticks;
 use crate::resource::annotate::CacheStatus;
 use crate::resource::freshness::expired_for_ms;
 use crate::resource::key::{Audience, ResourceKey, Selectors, VariantKey, Vary, canonical_fields};
-use crate::resource::policy::Sharing;
 use crate::resource::representation::Representation;
 use crate::resource::validation::{conditional, freshened, is_error};
 use crate::resource::watch::Source;
@@ -34,7 +34,7 @@ impl Shard {
     /// Whether a copy may be used for so long after its lifetime: nothing but its lifetime stands in the way.
     fn usable(&self, copy: &Representation, window_ms: u64) -> bool {
         !copy.validate
-            && copy.sharing != Sharing::Private
+            && !copy.is_private()
             && expired_for_ms(copy, self.now_ms) < window_ms
             && self.shared.resources.is_unchanged(copy)
     }
@@ -51,7 +51,8 @@ impl Shard {
     /// Asking the application failed: answer with the copy that may be used then. False: there is none.
     pub(super) fn rescue(&mut self, key: Key) -> bool {
         let work = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut());
-        let Some(work) = work.filter(|work| work.sending == Sending::Nothing) else { return false };
+        let unanswered = |work: &&mut Work| work.sending == Sending::Nothing && work.pinned.is_none();
+        let Some(work) = work.filter(unanswered) else { return false };
         let Some(copy) = work.stale.take() else { return false };
         if !self.usable(&copy, copy.stale.if_error_ms) {
             return false;
@@ -164,7 +165,11 @@ impl Shard {
             Answer::Data { data, more } => (data, more),
             Answer::Trailers(_) => (Bytes::new(), false),
             Answer::EarlyHints(_) | Answer::Want => return,
-            Answer::Failed | Answer::Accept { .. } | Answer::Message(_) | Answer::Close { .. } => {
+            Answer::Failed
+            | Answer::Refused(_)
+            | Answer::Accept { .. }
+            | Answer::Message(_)
+            | Answer::Close { .. } => {
                 return self.refresh_failed(exchange, refresh);
             }
         };
