@@ -3,7 +3,7 @@
 //! Every answer is a cacheable one and true for ever: an old one only says less. Nothing here knows of sets or sockets.
 //! Called by the shard that has the request, and by the hub, once for all who wait on one URL.
 use crate::http::fields::Fields;
-use crate::http::refusal::problem_with;
+use crate::http::refusal::{problem, problem_with};
 use crate::http::response::{BodyFraming, DateClock, LAST_CHUNK, write_head};
 use crate::hub::{Encode, Form};
 use crate::resource::grid::Grid;
