@@ -74,6 +74,7 @@ impl Node {
             prefix: options.prefix.as_str().into(),
             epoch,
             grid: Grid::new(options.watch_cycle_s),
+            pin: options.pin,
         });
         let resources = Resources::new(
             &options,

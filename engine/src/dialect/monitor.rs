@@ -26,6 +26,8 @@ pub struct Words {
     pub epoch: Epoch,
     /// When waits end.
     pub grid: Grid,
+    /// Whether changes name pinned URLs (`pin`).
+    pub pin: bool,
 }
 
 /// Why a monitor URL is not one, or not one of ours.
@@ -78,15 +80,14 @@ impl Words {
         let mut text = format!("{{\"position\":\"{}\",\"changes\":[", self.position(news.offset));
         for (at, (resource, offset)) in news.changes.iter().enumerate() {
             let target = resource.path_and_query();
-            let pinned = pinned::url(target, self.position(*offset));
             let separator = if at > 0 { "," } else { "" };
             // A `String` takes everything.
-            let _ = write!(
-                text,
-                "{separator}{{\"url\":{},\"pinned\":{}}}",
-                Value::from(target),
-                Value::from(pinned)
-            );
+            let _ = write!(text, "{separator}{{\"url\":{}", Value::from(target));
+            if self.pin {
+                let pinned = pinned::url(target, self.position(*offset));
+                let _ = write!(text, ",\"pinned\":{}", Value::from(pinned));
+            }
+            text.push('}');
         }
         let _ = write!(text, "],\"next\":{}}}", Value::from(self.url(news.set, news.offset, next_cycle)));
         text
@@ -227,7 +228,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn words() -> Words {
-        Words { prefix: "/.fresh/".into(), epoch: Epoch::from_bits(0x0123_4567), grid: Grid::new(12.0) }
+        let epoch = Epoch::from_bits(0x0123_4567);
+        Words { prefix: "/.fresh/".into(), epoch, grid: Grid::new(12.0), pin: true }
     }
 
     const SET: &str = "AAAAAAAAAAAAAAAAAAAAAA";
