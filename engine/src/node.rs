@@ -48,6 +48,9 @@ impl Node {
         if !(options.prefix.starts_with('/') && options.prefix.ends_with('/') && options.prefix.len() > 2) {
             return Err("prefix begins and ends with a slash".into());
         }
+        if !(1.0..=60.0).contains(&options.watch_cycle_s) {
+            return Err("watch_cycle_s is from 1 to 60 seconds".into());
+        }
         let mut sockets = vec![];
         let mut doors = vec![];
         for Listener { fd, role, address } in listeners {
@@ -143,6 +146,21 @@ impl Node {
     /// Where the application leaves its answers.
     pub fn answers(&self) -> Arc<dyn Answers> {
         self.shared.inboxes.clone()
+    }
+
+    /// How many shards it has.
+    pub fn shards(&self) -> usize {
+        self.shared.inboxes.0.len()
+    }
+
+    /// The node's figures.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.shared.metrics.clone()
+    }
+
+    /// As given.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
     }
 
     /// Record that these tags changed; the position of the change.

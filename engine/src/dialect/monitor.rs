@@ -26,7 +26,7 @@ pub struct Words {
     pub epoch: Epoch,
     /// When waits end.
     pub grid: Grid,
-    /// Whether changes name pinned URLs (`pin`).
+    /// Say for each change where no stale copy of it can be read (option `pin`).
     pub pin: bool,
 }
 
@@ -235,8 +235,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn words() -> Words {
-        let epoch = Epoch::from_bits(0x0123_4567);
-        Words { prefix: "/.fresh/".into(), epoch, grid: Grid::new(12.0), pin: true }
+        Words {
+            prefix: "/.fresh/".into(),
+            epoch: Epoch::from_bits(0x0123_4567),
+            grid: Grid::new(12.0),
+            pin: true,
+        }
     }
 
     const SET: &str = "AAAAAAAAAAAAAAAAAAAAAA";

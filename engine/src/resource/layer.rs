@@ -165,7 +165,9 @@ impl Resources {
 
     /// From where a representation made at `position` can be waited on.
     pub fn link(&self, contents: Contents<'_>, position: u64, now_ms: u64) -> Option<Link> {
-        self.monitors.link(contents, position, now_ms, || self.newest_change(contents.tags))
+        // What is not announced yet will be, to whoever has its link from here.
+        let newest = || self.newest_change(contents.tags).min(self.watches.announced());
+        self.monitors.link(contents, position, now_ms, newest)
     }
 
     /// Hand the link of a representation to `write`, if it can be waited on; another one if that of before has ended.

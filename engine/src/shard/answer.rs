@@ -56,17 +56,15 @@ impl Shard {
             }
             Answer::Data { data, more } => self.continued(key, exchange, data, more, None),
             Answer::Trailers(fields) => self.continued(key, exchange, Bytes::new(), false, Some(fields)),
-            Answer::Failed if conn.state == State::Socket => {
+            Answer::Failed | Answer::Refused(_) if conn.state == State::Socket => {
                 self.forget(exchange);
                 self.farewell(key, close::INTERNAL, "the application failed", close::INTERNAL, String::new());
             }
             Answer::Failed => {
-                self.forget(exchange);
-                if let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) {
-                    work.exchange = None;
-                }
-                self.fail(key, &Refusal::new(500, "application_failed", "the application failed"));
+                let refusal = Refusal::new(500, "application_failed", "the application failed");
+                self.failed(key, exchange, &refusal);
             }
+            Answer::Refused(refusal) => self.failed(key, exchange, &refusal),
             Answer::Want if matches!(work.intent, Intent::Application(_)) => self.want_message(key),
             Answer::Want => {
                 work.wanted += 1;
@@ -83,6 +81,15 @@ impl Shard {
             Answer::Message(message) => self.send_message(key, message),
             Answer::Close { code, reason } => self.close_socket(key, code, &reason),
         }
+    }
+
+    /// There will be no answer, or no more of it.
+    fn failed(&mut self, key: Key, exchange: Key, refusal: &Refusal) {
+        self.forget(exchange);
+        if let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) {
+            work.exchange = None;
+        }
+        self.fail(key, refusal);
     }
 
     fn started(&mut self, key: Key, exchange: Key, mut head: Box<ResponseHead>, body: Bytes, more: bool) {

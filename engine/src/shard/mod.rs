@@ -266,6 +266,7 @@ impl Shard {
             Some((State::Idle, false)) => self.read_requests(key),
             Some((State::Busy, _)) => self.read_body(key),
             Some((State::Watch | State::Socket, _)) => self.read_frames(key),
+            Some((State::Sse, _)) => self.ignore(key),
             Some((State::Linger, _)) => self.discard(key),
             _ => {}
         }
@@ -308,6 +309,7 @@ impl Shard {
         match self.conns.get(key).map(|conn| conn.state) {
             Some(State::Watch | State::Socket) => self.read_frames(key),
             Some(State::Busy) => self.read_body(key),
+            Some(State::Sse) => self.ignore(key),
             Some(State::Linger) => self.discard(key),
             _ => self.read_requests(key),
         }

@@ -46,6 +46,12 @@ class Listener:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def described(listeners: Sequence[Listener]) -> list[tuple[int, str, str]]:
+    """The listeners as the engine takes them over: their sockets are its own from now on."""
+    known = [(listener, listener.role, listener.address) for listener in listeners]
+    return [(listener.socket.detach(), role, address) for listener, role, address in known]
+
+
 class Server:
     """Serves one application; `serve` may be called once."""
 
@@ -86,11 +92,7 @@ class Server:
             shutdown_timeout_s=shutdown_timeout_s,
             log=self._log,
         )
-        described = [(listener, listener.role, listener.address) for listener in listeners]
-        self.node = Node(
-            json.dumps(dict(options)),
-            [(listener.socket.detach(), role, address) for listener, role, address in described],
-        )
+        self.node = Node(json.dumps(dict(options)), described(listeners))
         self._purging = _purging(self.node, caches, options) if caches else None
 
     async def serve(self, stop: asyncio.Event) -> None:

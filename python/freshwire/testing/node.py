@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from freshwire import running
 from freshwire.asgi.server import Listener, Server
+from freshwire.proxy import Proxy
 from freshwire.testing.watch import Transport, Watch, events
 
 if TYPE_CHECKING:
@@ -54,16 +55,17 @@ class node:  # noqa: N801 - reads as what it stands for: `with node(app) as live
         purge: caches in front, as the option of this name has them: `["varnish=http://127.0.0.1:6081"]`.
         options: options of the engine, by the names of `freshwire config`.
         """
-        self._app = app
-        self._root_path = root_path
-        self._lifespan = lifespan
-        self._purge = purge
-        self._options = {**DEFAULTS, **options}
+        def make(listeners: list[Listener]) -> Server | Proxy:
+            caches = _caches(purge)
+            chosen = _options({**DEFAULTS, **options}, caches)
+            return Server(app, chosen, listeners, root_path=root_path, lifespan=lifespan, caches=caches)
+
+        self._make = make
         self._live: LiveNode | None = None
 
     def __enter__(self) -> LiveNode:
         """Start. Raises LifespanError, and ValueError for an option that is unknown or wrong."""
-        self._live = LiveNode(self._app, self._options, self._root_path, self._lifespan, self._purge)
+        self._live = LiveNode(self._make)
         return self._live
 
     def __exit__(
@@ -84,6 +86,22 @@ class node:  # noqa: N801 - reads as what it stands for: `with node(app) as live
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
 
+class proxy(node):  # noqa: N801 - as `node`
+    """Runs a node before an HTTP application: `with proxy("http://127.0.0.1:3000") as live:`, or `async with`.
+
+    The environment and pyproject.toml are not asked for options.
+    """
+
+    def __init__(self, *upstreams: str, **options: object) -> None:
+        """Do nothing yet.
+
+        upstreams: where the application is, as `freshwire proxy` takes it.
+        options: options of the engine, by the names of `freshwire config`.
+        """
+        self._make = lambda listeners: Proxy({**DEFAULTS, **options, "upstreams": list(upstreams)}, listeners)
+        self._live = None
+
+
 class LiveNode:
     """A node that runs. Everything but `watch(…).anext()` is for synchronous and asynchronous tests alike."""
 
@@ -92,15 +110,7 @@ class LiveNode:
     admin_socket: Path
     """Its admin socket, for other processes."""
 
-    def __init__(
-        self,
-        app: Callable[..., Any],
-        options: Mapping[str, object],
-        root_path: str,
-        lifespan: Literal["auto", "on", "off"],
-        purge: Sequence[object] = (),
-    ) -> None:
-        caches = _caches(purge)
+    def __init__(self, make: Callable[[list[Listener]], Server | Proxy]) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="freshwire-")
         self.admin_socket = Path(self._directory.name) / "admin.sock"
         public = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -115,14 +125,7 @@ class LiveNode:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         try:
-            self._server = Server(
-                app,
-                _options(options, caches),
-                listeners,
-                root_path=root_path,
-                lifespan=lifespan,
-                caches=caches,
-            )
+            self._server = make(listeners)
         except BaseException:
             public.close()
             administration.close()
