@@ -157,6 +157,12 @@ impl Resources {
         freshness::fresh(representation, &table, now_ms)
     }
 
+    /// Whether a copy that is no longer fresh is so because its lifetime ended, and nothing else.
+    pub fn is_unchanged(&self, representation: &Representation) -> bool {
+        let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
+        freshness::unchanged(representation, &table)
+    }
+
     /// The newest change of any of these tags.
     pub fn newest_change(&self, tags: &[TagHash]) -> u64 {
         let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
@@ -187,8 +193,8 @@ impl Resources {
                 return Some(write(link));
             }
         }
-        let Representation { tags, groups, private, position, .. } = representation;
-        let contents = Contents { resource, tags, groups, private: *private };
+        let Representation { tags, groups, position, .. } = representation;
+        let contents = Contents { resource, tags, groups, private: representation.is_private() };
         let link = self.link(contents, position.offset, now_ms)?;
         let written = write(&link);
         *representation.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);

@@ -192,6 +192,7 @@ impl Shard {
                     self.fail(key, &Refusal::new(408, "slow_body", detail));
                 }
             }
+            Deadline::ApplicationTimeout if self.rescue(key) => {}
             Deadline::ApplicationTimeout => {
                 let detail = format!(
                     "the application did not answer within {} s (app_timeout_s)",

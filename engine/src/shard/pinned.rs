@@ -5,7 +5,6 @@
 //! is as good as read at the newest position. What is left is to refuse positions that are not ours, and to say how long
 //! the answer keeps.
 use super::Shard;
-use super::get::is_explicitly_shared;
 use crate::dialect::monitor;
 use crate::http::fields::Fields;
 use crate::http::refusal::problem;
@@ -37,19 +36,25 @@ impl Shard {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return kept };
         let Some(offset) = work.pinned.filter(|offset| *offset > kept.position.offset) else { return kept };
         let raised = Arc::new(kept.read_at(offset));
-        let audience = match (kept.private, is_explicitly_shared(&kept)) {
+        let audience = match (kept.is_private(), kept.is_public()) {
             (true, _) => Audience::private(&work.fields),
             (false, true) => Audience::Public,
             (false, false) => Audience::Anonymous,
         };
-        self.keep(key, Vary::of(&kept.fields).names(), audience, &raised, kept.reusable && !kept.private);
+        self.keep(
+            key,
+            Vary::of(&kept.fields).names(),
+            audience,
+            &raised,
+            kept.reusable && !kept.is_private(),
+        );
         raised
     }
 
     /// Say how long caches may keep the answer to a pinned read that is made from a representation.
     pub(super) fn pinned_lifetime(&self, fields: &mut Fields, rep: &Representation) {
         let current = self.shared.resources.is_fresh(rep, self.now_ms);
-        let answer = Answer { status: rep.status, private: rep.private, tags: &rep.tags, current };
+        let answer = Answer { status: rep.status, private: rep.is_private(), tags: &rep.tags, current };
         pinned::lifetime(fields, answer, self.shared.options.pinned_max_age_s);
     }
 }
