@@ -58,9 +58,9 @@ async def collapse(visit: Visit) -> Outcome:
     if not started:
         return Outcome(name, "it changes too often to see a wait end by itself", checked=False)
     visit.say(f"{visit.waits} waiting on one URL")
-    before = await visit.count()
+    before = await visit.count("waits")
     waited = await asyncio.gather(*(_wait(visit, started) for _ in range(visit.waits)))
-    after = await visit.count()
+    after = await visit.count("waits")
     return _judged(visit, list(waited), None if before is None or after is None else after - before)
 
 
