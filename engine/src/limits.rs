@@ -100,6 +100,8 @@ options! {
     app_timeout_s: f64 = 60.0;
     /// Seconds between heartbeats on a push connection.
     heartbeat_s: f64 = 25.0;
+    /// Waits on a monitor URL end on a grid of this many seconds.
+    watch_cycle_s: f64 = 12.0;
     /// Longest `Prefer: wait` honoured, seconds.
     max_wait_s: f64 = 60.0;
     /// Push sessions end spread over this many seconds after SIGTERM.
@@ -138,6 +140,16 @@ options! {
     tag_key: Secret = Secret::default();
     /// Variants watched at once: 503 for a new one above.
     max_watched: usize = 200_000;
+    /// Sets that monitor URLs stand for; above, those that nobody waits on make room for others.
+    max_sets: usize = 100_000;
+    /// Bytes of all sets; the same above.
+    max_set_bytes: usize = 32 * 1024 * 1024;
+    /// Resources of one set: 413 above.
+    max_set_resources: usize = 256;
+    /// A set of what not everybody may read can be waited on for at least this many seconds, and at most twice as many.
+    private_set_s: f64 = 3600.0;
+    /// How long caches may keep the answer to a pinned read about whose lifetime the application says nothing, seconds.
+    pinned_max_age_s: u64 = 86_400;
     /// Reads for watchers that the application works on at once, in each engine thread; more wait for their turn.
     max_reads: usize = 512;
     /// Notices carry pinned URLs, which no stale copy can satisfy, and do not wait for purges.
@@ -150,6 +162,27 @@ options! {
     reread_backoff_s: f64 = 0.25;
     /// Longest pause after re-reads that failed, seconds.
     reread_backoff_max_s: f64 = 30.0;
+
+    /// Where the application of `freshwire proxy` is: http://host:port, with a base path or without, or unix:/path.
+    upstreams: Vec<String> = vec![];
+    /// The Host that upstreams are asked for; empty: the one that the client asked for.
+    upstream_host: String = String::new();
+    /// Connections to each upstream: requests wait for a free one above.
+    max_upstream_connections: usize = 256;
+    /// Head of an upstream's response, bytes: 502 above.
+    max_upstream_head_bytes: usize = 64 * 1024;
+    /// WebSocket message of an upstream, bytes: close 1009 above.
+    max_upstream_message_bytes: usize = 4 * 1024 * 1024;
+    /// A connection to an upstream must stand within this many seconds: another upstream, or 504.
+    upstream_connect_timeout_s: f64 = 3.0;
+    /// An upstream's response that brings nothing for this many seconds is cut short.
+    upstream_read_timeout_s: f64 = 300.0;
+    /// An idle connection to an upstream is kept for this many seconds: fewer than the upstream itself keeps it.
+    upstream_idle_timeout_s: f64 = 4.0;
+    /// A path that a healthy upstream answers with 2xx or 3xx; empty: none is asked.
+    upstream_health_path: String = String::new();
+    /// Seconds between two questions for `upstream_health_path`, and how long the answer may take.
+    upstream_health_interval_s: f64 = 5.0;
 }
 
 #[cfg(test)]

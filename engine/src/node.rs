@@ -1,6 +1,7 @@
 //! A node: its shards, what they share, and what its host can ask of it.
 use crate::app::{Address, Answers, App};
 use crate::dialect::freshwire::Dialect;
+use crate::dialect::monitor::Words;
 use crate::http::forwarded::TrustedProxies;
 use crate::http::head::{HeadLimits, MAX_FIELDS};
 use crate::http::host::HostRules;
@@ -11,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::net::inbox::Inbox;
 use crate::net::output::Output;
 use crate::net::sys;
+use crate::resource::grid::Grid;
 use crate::resource::layer::Resources;
 use crate::resource::position::Epoch;
 use crate::resource::purges::{Due, Wake};
@@ -46,6 +48,9 @@ impl Node {
         if !(options.prefix.starts_with('/') && options.prefix.ends_with('/') && options.prefix.len() > 2) {
             return Err("prefix begins and ends with a slash".into());
         }
+        if !(1.0..=60.0).contains(&options.watch_cycle_s) {
+            return Err("watch_cycle_s is from 1 to 60 seconds".into());
+        }
         let mut sockets = vec![];
         let mut doors = vec![];
         for Listener { fd, role, address } in listeners {
@@ -67,13 +72,20 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let mut salt_key = [0; 32];
         getrandom::fill(&mut salt_key).map_err(|error| error.to_string())?;
+        let epoch = Epoch::random();
+        let words = Arc::new(Words {
+            prefix: options.prefix.as_str().into(),
+            epoch,
+            grid: Grid::new(options.watch_cycle_s),
+            pin: options.pin,
+        });
         let resources = Resources::new(
             &options,
-            Epoch::random(),
+            epoch,
             salt_key,
             hub.clone(),
             inboxes.clone(),
-            Arc::new(Dialect),
+            Arc::new(Dialect { words: words.clone() }),
             metrics.clone(),
         );
         let available = sys::descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(1);
@@ -92,6 +104,7 @@ impl Node {
             inboxes,
             hub,
             resources,
+            words,
             metrics,
             output: OnceLock::new(),
             app: OnceLock::new(),
@@ -135,6 +148,21 @@ impl Node {
         self.shared.inboxes.clone()
     }
 
+    /// How many shards it has.
+    pub fn shards(&self) -> usize {
+        self.shared.inboxes.0.len()
+    }
+
+    /// The node's figures.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.shared.metrics.clone()
+    }
+
+    /// As given.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
     /// Record that these tags changed; the position of the change.
     pub fn changed(&self, tags: &[&str]) -> Result<String, String> {
         let resources = &self.shared.resources;
@@ -158,6 +186,7 @@ impl Node {
 
     /// The figures as a JSON object.
     pub fn stats(&self) -> String {
+        self.shared.count();
         self.shared.metrics.json(&self.position())
     }
 

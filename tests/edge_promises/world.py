@@ -222,6 +222,20 @@ class EdgeWorld(World):
         for line in self.lines:
             line.pump()
 
+    def arrive(self) -> None:
+        """Let what is under way arrive, unless something holds it."""
+        held = any(line.slow for line in self.lines) or self.gates
+        if held or any(resource.mode != "ok" for resource in self.resources):
+            self.pump()
+        else:
+            self.until(lambda: all(f.doing is not Doing.READING for f in self.followers), "no answer")
+
+    def wait_ends(self, follower: Follower) -> None:
+        """Let a cycle go by for a follower that waits."""
+        if follower.doing is Doing.WAITING and not any(line.slow for line in self.lines):
+            before = follower.monitor
+            self.until(lambda: follower.doing is not Doing.WAITING or follower.monitor != before, "endless")
+
     def is_up_to_date(self, follower: Follower) -> bool:
         """Whether it has what is current, or rightly nothing."""
         match follower.doing:

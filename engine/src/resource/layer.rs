@@ -3,9 +3,12 @@ use super::cache::Cache;
 use super::flights::Flights;
 use super::freshness;
 use super::key::ResourceKey;
+use super::monitors::{Link, Monitors};
+use super::policy;
 use super::position::{Epoch, Position};
 use super::purges::{Due, Held, Purges, Wake};
 use super::representation::Representation;
+use super::sets::{Bounds, Contents};
 use super::tags::{BadTag, TagHash, TagTable, check_tags, uri_tag};
 use super::watch::{Notices, Reader};
 use super::watches::Watches;
@@ -30,6 +33,8 @@ pub struct Resources {
     pub cache: Cache,
     /// Watched variants.
     pub watches: Watches,
+    /// What is waited on by its set.
+    pub monitors: Monitors,
     /// Reads that others wait for.
     pub flights: Flights,
     /// What must leave the caches in front, if anybody purges them.
@@ -50,12 +55,19 @@ impl Resources {
         notices: Arc<dyn Notices>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let bounds = Bounds {
+            max_sets: options.max_sets,
+            max_set_bytes: options.max_set_bytes,
+            max_set_resources: options.max_set_resources,
+            private_ms: (options.private_set_s * 1000.0).max(1000.0) as u64,
+        };
         Self {
             epoch,
             salt_key,
             log: Log::default(),
             tags: RwLock::new(TagTable::new(options.max_known_tags)),
             cache: Cache::new(options.max_cache_bytes),
+            monitors: Monitors::new(salt_key, bounds, &options.prefix, epoch, hub.clone(), notices.clone()),
             watches: Watches::new(hub, reader, notices, options.max_watched),
             flights: Flights::default(),
             purges: OnceLock::new(),
@@ -92,7 +104,7 @@ impl Resources {
         match (purges, overflowed) {
             (Some(_), Some(held)) => self.announce(vec![held]),
             (Some(_), None) => {}
-            (None, _) => self.watches.changed(&hashes, offset, now),
+            (None, _) => self.tell(&hashes, offset, now),
         }
         offset
     }
@@ -126,8 +138,13 @@ impl Resources {
     /// Tell of changes, in their order.
     fn announce(&self, changes: Vec<Held>) {
         for Held { tags, offset, since } in changes {
-            self.watches.changed(&tags, offset, since);
+            self.tell(&tags, offset, since);
         }
+    }
+
+    fn tell(&self, tags: &[TagHash], offset: u64, since: Instant) {
+        self.watches.changed(tags, offset, since);
+        self.monitors.changed(tags, offset, since);
     }
 
     /// Whether a copy may be used.
@@ -143,5 +160,37 @@ impl Resources {
     pub fn newest_change(&self, tags: &[TagHash]) -> u64 {
         let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
         tags.iter().map(|tag| table.last_change(*tag)).max().unwrap_or(0)
+    }
+
+    /// From where a representation made at `position` can be waited on.
+    pub fn link(&self, contents: Contents<'_>, position: u64, now_ms: u64) -> Option<Link> {
+        // What is not announced yet will be, to whoever has its link from here.
+        let newest = || self.newest_change(contents.tags).min(self.watches.announced());
+        self.monitors.link(contents, position, now_ms, newest)
+    }
+
+    /// Hand the link of a representation to `write`, if it can be waited on; another one if that of before has ended.
+    pub fn with_link<T>(
+        &self,
+        representation: &Representation,
+        resource: &ResourceKey,
+        now_ms: u64,
+        write: impl FnOnce(&Link) -> T,
+    ) -> Option<T> {
+        if !policy::is_representation(representation.status) {
+            return None;
+        }
+        {
+            let link = representation.link.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(link) = link.as_ref().filter(|link| link.ticket.is_good(now_ms)) {
+                return Some(write(link));
+            }
+        }
+        let Representation { tags, groups, private, position, .. } = representation;
+        let contents = Contents { resource, tags, groups, private: *private };
+        let link = self.link(contents, position.offset, now_ms)?;
+        let written = write(&link);
+        *representation.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        Some(written)
     }
 }

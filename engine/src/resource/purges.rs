@@ -89,7 +89,8 @@ impl Purges {
             tags.iter().for_each(|tag| _ = due_tags.insert(tag.as_ref().into()));
             due_resources.extend(resources.iter().cloned());
             if due_tags.len() + due_resources.len() > self.max {
-                (due_tags.clear(), due_resources.clear());
+                due_tags.clear();
+                due_resources.clear();
                 *everything = true;
             }
         }

@@ -101,8 +101,8 @@ impl Surrogates {
         let mut list = vec![];
         let written = match &self.key {
             None => {
-                let ascii = |group: &&Box<str>| group.bytes().all(|b| (b' '..=b'~').contains(&b));
-                write_sf_strings(&mut list, groups.iter().filter(ascii))
+                let ascii = |group: &&str| group.bytes().all(|b| (b' '..=b'~').contains(&b));
+                write_sf_strings(&mut list, groups.iter().map(|group| &**group).filter(ascii))
             }
             Some(key) => {
                 let tags: Vec<&str> = groups.iter().map(|group| &**group).collect();

@@ -223,6 +223,11 @@ impl Watches {
         self.announced.store(offset, SeqCst);
     }
 
+    /// The newest change that was announced; larger than any if none is held.
+    pub fn announced(&self) -> u64 {
+        self.announced.load(SeqCst)
+    }
+
     fn holds(&self) -> bool {
         self.announced.load(SeqCst) != u64::MAX
     }

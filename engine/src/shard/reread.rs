@@ -93,7 +93,11 @@ impl Shard {
             Answer::Data { data, more } => (data, more),
             Answer::Trailers(_) => (Bytes::new(), false),
             Answer::EarlyHints(_) | Answer::Want => return,
-            Answer::Failed | Answer::Accept { .. } | Answer::Message(_) | Answer::Close { .. } => {
+            Answer::Failed
+            | Answer::Refused(_)
+            | Answer::Accept { .. }
+            | Answer::Message(_)
+            | Answer::Close { .. } => {
                 self.drop_read(exchange);
                 return self.finish_read(topic, Outcome::Failed);
             }
