@@ -14,7 +14,7 @@ from freshwire.doctor.visit import Visit, client
 from freshwire.testing import node
 
 from . import site
-from .fronts import FILES, front
+from .fronts import CACHES, FILES, front
 
 SHORT = {"watch_cycle_s": 2.0}
 IDLE_S = 2.5
@@ -27,21 +27,30 @@ class Case:
     """A proxy, what is wrong with it, and what the doctor should find."""
 
     front: str
-    path: str = "/scores/x"
+    path: str = "/scores/"
     changes: Mapping[str, str] = field(default_factory=dict)
     found: frozenset[str] = frozenset()
     advice: str = ""
     """In the lines to change."""
+    change: str = "socket"
+    """How the doctor has the resource changed, and whether it has the node's figures: only by the admin socket."""
     options: Mapping[str, object] = field(default_factory=lambda: SHORT)
 
 
 def wrong(
-    front: str, changes: dict[str, str], *found: str, advice: str, path: str = "/scores/x", **options: object
+    front: str,
+    changes: dict[str, str],
+    *found: str,
+    advice: str,
+    path: str = "/scores/",
+    change: str = "socket",
+    **options: object,
 ) -> Case:
-    return Case(front, path, changes, frozenset(found), advice, SHORT | options)
+    return Case(front, path, changes, frozenset(found), advice, change, SHORT | options)
 
 
-RIGHT = {f"{front}{path}": Case(front, path) for front in FILES for path in ("/scores/x", "/tables/x")}
+RIGHT = {f"{front}{path}": Case(front, path) for front in FILES for path in ("/scores/", "/tables/")}
+RIGHT |= {f"{front} without figures": Case(front, change="url") for front in CACHES}
 NGINX_STREAMS = "if ($fresh_poll) { return 418; }"
 NGINX_LOCKS = "        proxy_cache_lock_timeout 30s;\n        proxy_cache_lock_age 30s;\n"
 VARNISH_WAITS = 'if (req.method == "GET" && req.url ~ "^/\\.fresh/watch/") {'
@@ -54,6 +63,13 @@ VARNISH_STREAMS = (
 WRONG = {
     "nginx without a lock": wrong(
         "nginx", {"proxy_cache_lock on;": ""}, "wait-not-collapsed", advice="proxy_cache_lock on;"
+    ),
+    "nginx without a lock, told by itself": wrong(
+        "nginx",
+        {"proxy_cache_lock on;": ""},
+        "wait-not-collapsed",
+        advice="proxy_cache_lock on;",
+        change="url",
     ),
     "nginx with a lock of five seconds": wrong(
         "nginx",
@@ -76,7 +92,7 @@ WRONG = {
         {NGINX_STREAMS: ""},
         *("accept-not-passed", "poll-answered-by-cache", "websocket-refused"),
         advice="text/event-stream",
-        path="/tables/x",
+        path="/tables/",
     ),
     "nginx that is impatient": wrong(
         "nginx",
@@ -111,13 +127,14 @@ WRONG = {
         "credentials-cached",
         advice="proxy_no_cache",
         path="/me",
+        change="",
     ),
     "nginx that ignores the query": wrong(
         "nginx",
         {"location @pinned {": 'location @pinned { proxy_cache_key "$scheme://$http_host$uri";'},
         "query-ignored",
         advice="$request_uri",
-        path="/tables/x",
+        path="/tables/",
     ),
     "Varnish that passes waits": wrong(
         "varnish",
@@ -144,7 +161,7 @@ WRONG = {
         {VARNISH_STREAMS: "if (false) {"},
         *("accept-not-passed", "poll-answered-by-cache"),
         advice="text/event-stream",
-        path="/tables/x",
+        path="/tables/",
     ),
     "Varnish that is impatient": wrong(
         "varnish",
@@ -192,9 +209,11 @@ def look(case: Case, place: Path) -> Report:
 
         async def visit() -> Report:
             async with client(10) as http:
-                url = f"http://{host}:{port}{case.path}"
-                socket = live.admin_socket if case.path != "/me" else None
-                return await examine(Visit(url, {}, http, lambda _: None, IDLE_S, 10, socket))
+                own = case.path if case.path == "/me" else f"{case.path}{port}"
+                url = f"http://{host}:{port}{own}"
+                socket = live.admin_socket if case.change == "socket" else None
+                change = url if case.change == "url" else ""
+                return await examine(Visit(url, {}, http, lambda _: None, IDLE_S, 10, socket, change))
 
         return asyncio.run(visit())
 

@@ -91,7 +91,7 @@ def _judged(visit: Visit, waited: list[Waited], counted: int | None) -> Outcome:
         )
     figures["at_the_node"] = counted
     seen = f"{len(waited)} waits on one URL were {counted} requests at the node, {by}, in {lasted_s:.1f} s"
-    if counted > max(2, len(waited) // 5):
+    if not cut and counted > max(2, len(waited) // 5):
         cache = any(told) or not {"HAProxy", "Caddy"}.issuperset(visit.in_front)
         findings.append(visit.finding("wait-not-collapsed" if cache else "no-cache-in-front", seen))
     return Outcome(name, seen, findings=findings, figures=figures)
