@@ -3,14 +3,14 @@
 //! Every answer is a cacheable one and true for ever: an old one only says less. Nothing here knows of sets or sockets.
 //! Called by the shard that has the request, and by the hub, once for all who wait on one URL.
 use crate::http::fields::Fields;
-use crate::http::refusal::problem;
+use crate::http::refusal::{problem, problem_with};
 use crate::http::response::{BodyFraming, DateClock, LAST_CHUNK, write_head};
 use crate::hub::{Encode, Form};
 use crate::resource::grid::Grid;
 use crate::resource::monitors::{Asked, News};
 use crate::resource::pinned;
 use crate::resource::position::{Epoch, Position, parse};
-use crate::resource::sets::Name;
+use crate::resource::set::Name;
 use crate::transport::sse::{self, Event};
 use serde_json::Value;
 use std::fmt::Write;
@@ -69,6 +69,17 @@ impl Words {
     /// A monitor URL.
     pub fn url(&self, set: Name, since: u64, cycle: u64) -> String {
         format!("{}watch/{set}/{}?c={cycle}", self.prefix, self.position(since))
+    }
+
+    /// Why nobody can wait here, with the position of now: a read that is pinned to it gets past every old copy, whose
+    /// `Link` would only lead here again.
+    pub fn gone(&self, detail: &str, head: u64) -> Vec<u8> {
+        problem_with(410, detail, "position", &self.position(head).to_string())
+    }
+
+    /// One set of many, and the position of now.
+    pub fn united(&self, url: &str, head: u64) -> String {
+        format!("{{\"monitor\":{},\"position\":\"{}\"}}", Value::from(url), self.position(head))
     }
 
     fn position(&self, offset: u64) -> Position {
@@ -268,6 +279,15 @@ mod tests {
         ] {
             assert!(matches!(words().read(&bad), Err(BadUrl::Malformed(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn who_cannot_wait_is_told_what_to_read_at() {
+        let gone: Value = serde_json::from_slice(&words().gone(GONE, 9)).unwrap();
+        assert_eq!(
+            (&gone["status"], &gone["detail"], &gone["position"]),
+            (&410.into(), &GONE.into(), &"01234567-9".into())
+        );
     }
 
     proptest! {

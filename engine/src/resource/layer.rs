@@ -8,7 +8,8 @@ use super::policy;
 use super::position::{Epoch, Position};
 use super::purges::{Due, Held, Purges, Wake};
 use super::representation::Representation;
-use super::sets::{Bounds, Contents};
+use super::set::Contents;
+use super::sets::Bounds;
 use super::tags::{BadTag, TagHash, TagTable, check_tags, uri_tag};
 use super::watch::{Notices, Reader};
 use super::watches::Watches;
@@ -156,6 +157,12 @@ impl Resources {
         freshness::fresh(representation, &table, now_ms)
     }
 
+    /// Whether a copy that is no longer fresh is so because its lifetime ended, and nothing else.
+    pub fn is_unchanged(&self, representation: &Representation) -> bool {
+        let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
+        freshness::unchanged(representation, &table)
+    }
+
     /// The newest change of any of these tags.
     pub fn newest_change(&self, tags: &[TagHash]) -> u64 {
         let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
@@ -186,8 +193,9 @@ impl Resources {
                 return Some(write(link));
             }
         }
-        let Representation { tags, groups, private, position, .. } = representation;
-        let contents = Contents { resource, tags, groups, private: *private };
+        let Representation { tags, groups, position, expires_at_ms, .. } = representation;
+        let private = representation.is_private();
+        let contents = Contents { resource, tags, groups, private, expires_at_ms: *expires_at_ms };
         let link = self.link(contents, position.offset, now_ms)?;
         let written = write(&link);
         *representation.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);

@@ -15,7 +15,7 @@ use crate::net::slab::Key;
 use crate::resource::key::Audience;
 use crate::resource::policy::{Seen, decide};
 use crate::resource::representation::Representation;
-use crate::resource::sets::Name;
+use crate::resource::set::Name;
 use crate::resource::tags::TagHash;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -75,6 +75,7 @@ impl Shard {
             credentials: false,
             head: &head,
             cache_control: &said,
+            targeted: false,
             tagged: false,
             received_unix_s: self.unix_s,
         };

@@ -25,6 +25,8 @@ pub enum Due {
     Expire(TopicId, u64),
     /// A re-read that failed is tried again.
     Retry(TopicId),
+    /// A lifetime in a set that is waited on ends: at that time, milliseconds.
+    Lapse(Key, u64),
     /// The cycle of a stream of news of a set ends.
     CycleEnds(Key),
     /// A push session's turn to end, in a drain.
@@ -138,6 +140,10 @@ impl Shard {
                     self.read_again(topic);
                 }
             }
+            Due::Lapse(set, at_ms) => {
+                let advance = || self.shared.resources.log.advance();
+                self.shared.resources.monitors.look(set, at_ms, self.now_ms, advance);
+            }
             Due::CycleEnds(key) => self.cycle_ended(key),
             Due::End(key) => self.end_push(key),
             Due::HardEnd => self.stopped = true,
@@ -191,6 +197,7 @@ impl Shard {
                     self.fail(key, &Refusal::new(408, "slow_body", detail));
                 }
             }
+            Deadline::ApplicationTimeout if self.rescue(key) => {}
             Deadline::ApplicationTimeout => {
                 let detail = format!(
                     "the application did not answer within {} s (app_timeout_s)",

@@ -2,8 +2,8 @@
 //!
 //! The loop takes what is in the inbox, walks a piece of what was published, serves connections with more input, tells
 //! the application once, and then asks the poller. Nothing blocks: the application answers through the inbox.
-//! One file each for: accepting, reading requests, GETs of resources, answers of the application, push, re-reads,
-//! WebSockets, deadlines, and the node's own resources.
+//! One file each for: accepting, reading requests, GETs of resources, stale copies, answers of the application, push,
+//! re-reads, WebSockets, deadlines, and the node's own resources.
 mod accept;
 mod admin;
 mod answer;
@@ -19,6 +19,7 @@ mod request;
 mod reread;
 pub mod shared;
 pub mod socket;
+mod stale;
 mod wait;
 pub mod work;
 
