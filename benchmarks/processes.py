@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 NATIVE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 PATIENCE_S = 30.0
 """How long a process may take to be ready or to end."""
+CONNECT_S = 120.0
+"""How long all members of a crowd together may take to connect: one that is never answered waits `PATIENCE_S`, and the
+next ones with it.
+"""
 APPLICATION = "benchmarks.application:app"
 
 
@@ -55,10 +60,30 @@ class Process:
         self._popen.stdin.write(f"{line}\n")
         self._popen.stdin.flush()
 
-    def hear(self) -> str:
-        """The next line of its standard output. Raises BenchmarkError at the end of it."""
+    def hear(self, *, within_s: float | None = None, lest: str = "") -> str:
+        """The next line of its standard output.
+
+        within_s: after that it is killed; None: as long as it takes.
+        lest: what it means that nothing came.
+
+        Raises BenchmarkError at the end of its output.
+        """
         assert self._popen.stdout is not None
-        line = self._popen.stdout.readline()
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self._popen.kill()
+
+        timer = threading.Timer(within_s or 0, give_up)
+        if within_s is not None:
+            timer.start()
+        try:
+            line = self._popen.stdout.readline()
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise BenchmarkError(f"{lest or self.name + ' says nothing'} within {within_s:.0f} s")
         if not line:
             self._errors.seek(0)
             raise BenchmarkError(f"{self.name} has ended: {self._errors.read()[-2000:]}")
@@ -182,7 +207,7 @@ def load(targets: str, size: int, *words: str, enough: float = 1.0) -> Iterator[
     """
     command = [str(NATIVE / "freshwire-load"), targets, "--connections", str(size), "--progress", "false"]
     with Process("freshwire-load", [*command, *words]) as process:
-        said = json.loads(process.hear())
+        said = json.loads(process.hear(within_s=CONNECT_S, lest=f"{size} connections did not connect"))
         if said["ready"] < size * enough:
             raise BenchmarkError(
                 f"of {size} connections the load client has {said['ready']}: {said['failed']}"

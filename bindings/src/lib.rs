@@ -19,8 +19,9 @@ mod send;
 mod waiting;
 mod websocket;
 
-use freshwire_engine::limits::Options;
-use pyo3::exceptions::PyRuntimeError;
+use freshwire_engine::limits::{Options, Secret};
+use freshwire_engine::resource::surrogate;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 /// Every option with its default, as a JSON object in the order of the documentation.
@@ -35,6 +36,12 @@ fn option_meanings() -> Vec<(&'static str, &'static str)> {
     Options::MEANINGS.iter().map(|(name, meaning)| (*name, meaning.trim())).collect()
 }
 
+/// What to purge when tags changed.
+#[pyfunction]
+fn surrogate_keys(tag_key: String, tags: Vec<String>) -> PyResult<Vec<String>> {
+    surrogate::keys_to_purge(&Secret::from(tag_key), &tags).map_err(PyValueError::new_err)
+}
+
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<node::Node>()?;
@@ -43,5 +50,6 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("current", coroutine::current(module.py())?)?;
     module.add_function(wrap_pyfunction!(default_options, module)?)?;
     module.add_function(wrap_pyfunction!(load::load, module)?)?;
-    module.add_function(wrap_pyfunction!(option_meanings, module)?)
+    module.add_function(wrap_pyfunction!(option_meanings, module)?)?;
+    module.add_function(wrap_pyfunction!(surrogate_keys, module)?)
 }

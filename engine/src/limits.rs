@@ -3,6 +3,35 @@
 //! Python hands them over as JSON; an unknown name is an error. A limit of 0 means "no limit" only where it says so.
 use serde::{Deserialize, Serialize};
 
+/// A text that is never shown: not in a log, not in an error, not by `{:?}`.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_empty() { "none" } else { "…" })
+    }
+}
+
 /// Defines [`Options`] once: field, type, default and the one sentence that `freshwire config` and the docs show.
 macro_rules! options {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr;)+) => {
@@ -71,6 +100,8 @@ options! {
     app_timeout_s: f64 = 60.0;
     /// Seconds between heartbeats on a push connection.
     heartbeat_s: f64 = 25.0;
+    /// Waits on a monitor URL end on a grid of this many seconds.
+    watch_cycle_s: f64 = 12.0;
     /// Longest `Prefer: wait` honoured, seconds.
     max_wait_s: f64 = 60.0;
     /// Push sessions end spread over this many seconds after SIGTERM.
@@ -103,10 +134,30 @@ options! {
     max_tag_bytes: usize = 255;
     /// Tags whose last change is remembered; older ones count as changed at the oldest position kept.
     max_known_tags: usize = 1_000_000;
+    /// Fields in which tags go out for caches to purge by: Surrogate-Key, Cache-Tag, xkey, Edge-Cache-Tag, CDN-Tag; needs `tag_key`.
+    tag_fields: Vec<String> = vec![];
+    /// Secret of at least 32 bytes, the same for all nodes and purgers, that tags are hashed with when they leave the node; empty: they are not hashed.
+    tag_key: Secret = Secret::default();
     /// Variants watched at once: 503 for a new one above.
     max_watched: usize = 200_000;
+    /// Sets that monitor URLs stand for; above, those that nobody waits on make room for others.
+    max_sets: usize = 100_000;
+    /// Bytes of all sets; the same above.
+    max_set_bytes: usize = 32 * 1024 * 1024;
+    /// Resources of one set: 413 above.
+    max_set_resources: usize = 256;
+    /// A set of what not everybody may read can be waited on for at least this many seconds, and at most twice as many.
+    private_set_s: f64 = 3600.0;
+    /// How long caches may keep the answer to a pinned read about whose lifetime the application says nothing, seconds.
+    pinned_max_age_s: u64 = 86_400;
     /// Reads for watchers that the application works on at once, in each engine thread; more wait for their turn.
     max_reads: usize = 512;
+    /// Notices carry pinned URLs, which no stale copy can satisfy, and do not wait for purges.
+    pin: bool = true;
+    /// With `pin` off, a notice waits for the purge of what changed for at most this many seconds.
+    purge_timeout_s: f64 = 5.0;
+    /// Tags and resources that wait to be purged from caches in front; above it, everything is purged.
+    max_purges: usize = 10_000;
     /// First pause after a re-read that failed, seconds; doubled each time, with jitter.
     reread_backoff_s: f64 = 0.25;
     /// Longest pause after re-reads that failed, seconds.

@@ -36,10 +36,30 @@ figures! {
     watchers: "gauge";
     /// Variants that are watched.
     watched: "gauge";
+    /// Sets that can be waited on.
+    sets: "gauge";
+    /// Waits on sets that are held.
+    waits_held: "gauge";
+    /// Waits on sets so far.
+    waits: "counter";
+    /// Those of them that were answered with a change.
+    wait_changes: "counter";
+    /// GETs that were pinned to a position.
+    pinned_reads: "counter";
     /// Requests answered or handed to the application.
     requests: "counter";
     /// Changes recorded.
     changes: "counter";
+    /// Tags and resources that caches in front have purged, each counted for each cache.
+    purges: "counter";
+    /// Requests to purge that failed; most are tried again.
+    purge_failures: "counter";
+    /// Caches purged of everything, because too much waited at once (`max_purges`).
+    purges_of_everything: "counter";
+    /// Tags and resources that wait to be purged.
+    purges_waiting: "gauge";
+    /// Changes announced before it was known that what changed had left the caches in front (`purge_timeout_s`).
+    purges_overdue: "counter";
     /// GETs that the application was asked, for clients and for watchers.
     reads: "counter";
     /// Those of them that brought a watched variant up to date.

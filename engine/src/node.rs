@@ -1,6 +1,7 @@
 //! A node: its shards, what they share, and what its host can ask of it.
 use crate::app::{Address, Answers, App};
 use crate::dialect::freshwire::Dialect;
+use crate::dialect::monitor::Words;
 use crate::http::forwarded::TrustedProxies;
 use crate::http::head::{HeadLimits, MAX_FIELDS};
 use crate::http::host::HostRules;
@@ -11,9 +12,10 @@ use crate::metrics::Metrics;
 use crate::net::inbox::Inbox;
 use crate::net::output::Output;
 use crate::net::sys;
+use crate::resource::grid::Grid;
 use crate::resource::layer::Resources;
 use crate::resource::position::Epoch;
-use crate::resource::tags::TagHash;
+use crate::resource::purges::{Due, Wake};
 use crate::shard::Shard;
 use crate::shard::shared::{Command, Door, Inboxes, Shared};
 pub use crate::shard::shared::{Listener, Role};
@@ -46,6 +48,9 @@ impl Node {
         if !(options.prefix.starts_with('/') && options.prefix.ends_with('/') && options.prefix.len() > 2) {
             return Err("prefix begins and ends with a slash".into());
         }
+        if !(1.0..=60.0).contains(&options.watch_cycle_s) {
+            return Err("watch_cycle_s is from 1 to 60 seconds".into());
+        }
         let mut sockets = vec![];
         let mut doors = vec![];
         for Listener { fd, role, address } in listeners {
@@ -67,13 +72,20 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let mut salt_key = [0; 32];
         getrandom::fill(&mut salt_key).map_err(|error| error.to_string())?;
+        let epoch = Epoch::random();
+        let words = Arc::new(Words {
+            prefix: options.prefix.as_str().into(),
+            epoch,
+            grid: Grid::new(options.watch_cycle_s),
+            pin: options.pin,
+        });
         let resources = Resources::new(
             &options,
-            Epoch::random(),
+            epoch,
             salt_key,
             hub.clone(),
             inboxes.clone(),
-            Arc::new(Dialect),
+            Arc::new(Dialect { words: words.clone() }),
             metrics.clone(),
         );
         let available = sys::descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(1);
@@ -92,6 +104,7 @@ impl Node {
             inboxes,
             hub,
             resources,
+            words,
             metrics,
             output: OnceLock::new(),
             app: OnceLock::new(),
@@ -157,7 +170,7 @@ impl Node {
         if tags.is_empty() {
             return Err("a change names at least one tag".into());
         }
-        let offset = resources.changed(&tags.iter().map(|tag| TagHash::of(tag)).collect::<Vec<_>>());
+        let offset = resources.changed(&tags, &[]);
         Ok(resources.position(offset).to_string())
     }
 
@@ -173,7 +186,33 @@ impl Node {
 
     /// The figures as a JSON object.
     pub fn stats(&self) -> String {
+        self.shared.count();
         self.shared.metrics.json(&self.position())
+    }
+
+    /// From now on, collect what must leave the caches in front; `wake` is called when there is something, from any
+    /// thread. Before anything changes: at most once, before [`Node::start`].
+    pub fn purge_with(&self, wake: Wake) {
+        self.shared.resources.purge_with(&self.shared.options, wake);
+    }
+
+    /// Take what must leave the caches in front; `None`: nobody purges them.
+    pub fn purges_due(&self) -> Option<Due> {
+        self.shared.resources.purges_due()
+    }
+
+    /// All changes up to this offset have left the caches in front, or will not for all waiting.
+    pub fn purged(&self, offset: u64) {
+        self.shared.resources.purged(offset);
+    }
+
+    /// What the purger has done so far: see the figures of these names.
+    pub fn report_purges(&self, purges: u64, failures: u64, everything: u64, waiting: u64) {
+        let metrics = &self.shared.metrics;
+        metrics.purges.store(purges, Relaxed);
+        metrics.purge_failures.store(failures, Relaxed);
+        metrics.purges_of_everything.store(everything, Relaxed);
+        metrics.purges_waiting.store(waiting, Relaxed);
     }
 
     /// Stop accepting, end push sessions one by one, finish requests, then end; `done` is called by the last shard.

@@ -18,7 +18,6 @@ use freshwire_engine::resource::layer::Resources;
 use freshwire_engine::resource::policy::{Seen, decide};
 use freshwire_engine::resource::position::{Epoch, own_offset};
 use freshwire_engine::resource::representation::{Made, Representation};
-use freshwire_engine::resource::tags::TagHash;
 use freshwire_engine::resource::watch::{Next, Opened, Outcome, Source};
 use std::sync::Arc;
 
@@ -134,7 +133,7 @@ impl Model {
     }
 
     fn announce(&mut self, tag: usize) {
-        self.resources.changed(&[TagHash::of(TAGS[tag])]);
+        self.resources.changed(&[TAGS[tag]], &[]);
         self.announced[tag] = self.committed[tag];
     }
 

@@ -1,4 +1,5 @@
 //! What has come, and how long after the change that it reports.
+use crate::follow::Told;
 use crate::histogram::Histogram;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -49,6 +50,14 @@ pub struct Counts {
     pub posts: Histogram,
     /// Answers to POSTs by their status.
     pub post_statuses: BTreeMap<u16, u64>,
+    /// How waits ended.
+    waits: BTreeMap<Told, u64>,
+    /// Reads because of a notice: the position that what was read reflects, and its stamp.
+    rereads: HashMap<(u64, u64), u64>,
+    /// Of those, the ones that were made before the position of their notice, as they say themselves.
+    early: u64,
+    /// The changes whose POST was answered: their position, and their stamp.
+    made: Vec<(u64, u64)>,
     changes: HashMap<u64, Reach>,
     /// When the last POST was sent.
     posted: u64,
@@ -115,6 +124,29 @@ impl Counts {
         }
     }
 
+    /// A wait has ended.
+    pub fn told(&mut self, told: Told) {
+        *self.waits.entry(told).or_default() += 1;
+    }
+
+    /// A representation was read because of a notice at `least`.
+    pub fn reread(&mut self, least: u64, made_at: u64, stamp: u64) {
+        self.early += u64::from(made_at < least);
+        *self.rereads.entry((least.max(made_at), stamp)).or_default() += 1;
+    }
+
+    /// The POST of a change was answered.
+    pub fn made(&mut self, position: u64, stamp: u64) {
+        self.made.push((position, stamp));
+    }
+
+    /// Reads because of a notice that do not show a change which they must: it was made at their position or before.
+    fn stale(&self) -> u64 {
+        let is_stale = |at: u64, stamp: u64| self.made.iter().any(|made| made.0 <= at && made.1 > stamp);
+        let all = self.rereads.iter();
+        all.filter(|((at, stamp), _)| is_stale(*at, *stamp)).map(|(_, count)| count).sum()
+    }
+
     /// Whether a change has reached so many since the last mark.
     pub fn any_reached(&self, members: usize) -> bool {
         self.changes.values().any(|reach| reach.members >= members)
@@ -141,6 +173,10 @@ impl Counts {
             "backward": self.backward,
             "unattributed": self.unattributed,
             "waits_ended": self.waits_ended,
+            "waits": self.waits,
+            "rereads": self.rereads.values().sum::<u64>(),
+            "stale": self.stale(),
+            "early": self.early,
             "reconnects": self.reconnects,
             "statuses": self.statuses,
             "each_us": self.each.as_json(),
@@ -174,6 +210,20 @@ mod tests {
         assert_eq!((&said["each_us"]["count"], &said["each_us"]["max"]), (&json!(3), &json!(8.0)));
         assert_eq!((&said["first_us"]["count"], &said["first_us"]["max"]), (&json!(1), &json!(2.0)));
         assert_eq!((&said["last_us"]["count"], &said["last_us"]["max"]), (&json!(1), &json!(8.0)));
+    }
+
+    #[test]
+    fn a_read_after_a_notice_is_stale_if_it_lacks_a_change_before_its_position() {
+        let mut counts = Counts::default();
+        counts.made(10, 1000);
+        counts.made(11, 2000);
+        for (least, made_at, stamp) in [(10, 10, 1000), (10, 10, 2000), (10, 11, 1000), (11, 9, 1000)] {
+            counts.reread(least, made_at, stamp);
+        }
+        counts.told(Told::Nothing);
+        let said = counts.as_json(1);
+        assert_eq!((&said["rereads"], &said["stale"], &said["early"]), (&json!(4), &json!(2), &json!(1)));
+        assert_eq!(said["waits"], json!({ "nothing": 1 }));
     }
 
     #[test]

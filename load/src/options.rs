@@ -15,6 +15,8 @@ pub enum Transport {
     LongPoll,
     /// GETs, as fast as they are answered or at a rate.
     Get,
+    /// A GET, then waits on its monitor URL and reads what changed.
+    Wait,
     /// Bytes of a file; every stamp that comes back is a message.
     Raw,
 }
@@ -45,6 +47,7 @@ pub struct Options {
     pub subprotocol: String,
     pub raw: String,
     pub wait_s: u32,
+    pub pinned: bool,
     pub rate: f64,
     pub ready: Option<Ready>,
     pub stall: usize,
@@ -73,6 +76,7 @@ impl Default for Options {
             subprotocol: "freshwire.v1".into(),
             raw: String::new(),
             wait_s: 25,
+            pinned: true,
             rate: 0.0,
             ready: None,
             stall: 0,
@@ -99,13 +103,14 @@ A target is host:port, or unix:/path; members are spread over several in turn. {
 member's number. Every option is also a key of the JSON object that the library takes.
 
   --connections N     members (100)
-  --transport T       sse, websocket, long-poll, get, or raw (sse)
+  --transport T       sse, websocket, long-poll, get, wait, or raw (sse)
   --path PATH         what they ask for (/)
   --host HOST         the Host field (the target)
   --headers 'A: B'    another field of the request; repeatable
   --subprotocol NAME  websocket: the one offered, none if empty (freshwire.v1)
   --raw FILE          raw: the bytes that a member sends
   --wait-s S          long-poll: how long the server may let it wait (25)
+  --pinned BOOL       wait: read what a notice pins, and not the resource's own URL again (true)
   --rate R            get: requests a second, in all; their time counts from when they should have been sent (0: each
                       member asks again as soon as it is answered)
   --ready WHAT        when a member is there: connected, answered, or greeted by a first message (answered; raw: greeted)
@@ -122,9 +127,14 @@ member's number. Every option is also a key of the JSON object that the library 
   --pids PID          a process of the server: its CPU time and memory are measured; repeatable
   --progress BOOL     tell on standard error how far it is (true)
 
-A message is an event with data, a text or binary message, a 200 to a conditional GET, or with raw a stamp. Its delay is
-known if it has a stamp in it: \"at\":\"<20 digits>\", nanoseconds since 1970. With --changes it is also known without: it
-counts from the sending of the POST, for those changes that had reached everybody before the next POST was due.
+A message is an event with data, a text or binary message, a 200 to a conditional GET, with wait what is read or comes in
+a notice, or with raw a stamp. Its delay is known if it has a stamp in it: \"at\":\"<20 digits>\", nanoseconds since 1970.
+With --changes it is also known without: it counts from the sending of the POST, for those changes that had reached
+everybody before the next POST was due.
+
+wait: a member reads, waits on the URL of `Link: <...>; rel=\"monitor\"`, reads what the notice pins and waits on `next`.
+Counted are `waits` by how they ended, `rereads`, those that were `early` (made before the position of their notice), and
+those that were `stale`: without a change whose POST had been answered with a position no later, and a stamp.
 
 Orders on standard input, without --seconds. Each is answered by a line of JSON; so is `ready` at the beginning, once every
 member is there or has failed, and the end of the input or `leave`, which end it. What came before `ready` does not count.

@@ -50,6 +50,8 @@ pub struct Plan {
     wait: String,
     /// A request without the empty line at its end; raw: all of it.
     request: Template,
+    /// What follows the target of a request.
+    after_target: Template,
     /// The POST that makes a change, whole; empty: none.
     pub change: Vec<u8>,
 }
@@ -107,7 +109,7 @@ impl Plan {
             Transport::Websocket => {
                 "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             }
-            Transport::LongPoll | Transport::Get | Transport::Raw => "",
+            Transport::LongPoll | Transport::Get | Transport::Wait | Transport::Raw => "",
         };
         if options.transport == Transport::Websocket {
             request += &format!("Sec-WebSocket-Key: {KEY}\r\n");
@@ -137,6 +139,7 @@ impl Plan {
             each_its_own: memchr::memmem::find(&request, NUMBER).is_some(),
             accept: accept_key(KEY.as_bytes()).into_bytes(),
             wait: format!("Prefer: wait={}\r\n", options.wait_s),
+            after_target: Template::new(request.get("GET ".len() + options.path.len()..).unwrap_or_default()),
             request: Template::new(&request),
             change: change.into_bytes(),
         })
@@ -147,6 +150,14 @@ impl Plan {
         &self.targets[number % self.targets.len()]
     }
 
+    /// Write a member's request for something else than what all ask for.
+    pub fn request_for(&self, target: &[u8], number: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"GET ");
+        out.extend_from_slice(target);
+        self.after_target.write(number, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
     /// Write what a member asks for; `last`: the position or entity tag that it has.
     pub fn request(&self, number: usize, last: &[u8], out: &mut Vec<u8>) {
         self.request.write(number, out);
@@ -154,7 +165,7 @@ impl Plan {
             Transport::Raw => return,
             Transport::LongPoll => b"If-None-Match: ",
             Transport::Sse | Transport::Websocket => b"Last-Event-ID: ",
-            Transport::Get => b"",
+            Transport::Get | Transport::Wait => b"",
         };
         if !last.is_empty() && !name.is_empty() {
             out.extend_from_slice(&[name, last, b"\r\n"].concat());
@@ -195,6 +206,11 @@ mod tests {
         assert_eq!(request(&poll, 0, b""), "GET / HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n");
         assert!(request(&poll, 0, b"\"x\"").ends_with("If-None-Match: \"x\"\r\nPrefer: wait=25\r\n\r\n"));
         assert!(!poll.each_its_own);
+        let headers = vec!["Cookie: user={n}".into()];
+        let wait = plan(Options { transport: Transport::Wait, headers, ..Options::default() }).unwrap();
+        let mut out = vec![];
+        wait.request_for(b"/w?c=1", 3, &mut out);
+        assert_eq!(out, b"GET /w?c=1 HTTP/1.1\r\nHost: 127.0.0.1:1\r\nCookie: user=3\r\n\r\n");
     }
 
     #[test]

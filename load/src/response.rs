@@ -1,4 +1,5 @@
 //! The head of a response, as far as a member must understand it.
+use crate::follow::monitor_of;
 use freshwire_engine::http::body::Body;
 use freshwire_engine::http::head::Framing;
 
@@ -19,6 +20,8 @@ pub struct Head {
     pub until_close: bool,
     /// The connection can be used again.
     pub keep_alive: bool,
+    /// The target of a `Link` with `rel="monitor"`.
+    pub monitor: Vec<u8>,
     /// `ETag`.
     pub etag: Vec<u8>,
     /// `Fresh-Position`.
@@ -62,6 +65,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
     let http_1_0 = response.version == Some(0);
     let keep_alive =
         !until_close && !says("connection", b"close") && (!http_1_0 || says("connection", b"keep-alive"));
+    let mut links = response.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("link"));
+    let monitor = links.find_map(|field| monitor_of(field.value));
     let kind = get("content-type").split(|byte| *byte == b';').next().unwrap_or_default();
     Ok(Some(Head {
         size,
@@ -69,6 +74,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
         body: Body::new(framing),
         until_close,
         keep_alive,
+        monitor: monitor.unwrap_or_default().to_vec(),
         etag: get("etag").to_vec(),
         position: get("fresh-position").to_vec(),
         accept: get("sec-websocket-accept").to_vec(),

@@ -1,4 +1,5 @@
 //! What a member keeps of what it reads, whatever its transport: only what is cut, and its place in the stream.
+use crate::follow::{Follow, Told};
 use crate::{sse, stamp, websocket};
 
 /// Something that the peer has said.
@@ -16,6 +17,19 @@ pub enum Seen<'a> {
     Close(u16),
     /// The stream says that the resource cannot be read any more.
     Gone,
+    /// A wait for changes has ended.
+    Told(Told),
+    /// A read because of a notice: the position of that, and what was read.
+    Reread {
+        /// The position that it must not be before.
+        least: u64,
+        /// That at which it was made, as it says.
+        made_at: u64,
+        /// See `Message`.
+        stamp: u64,
+    },
+    /// A change was made: where in the log it is, and its stamp.
+    Made(u64, u64),
 }
 
 /// One for each connection: as small as can be, and owning nothing while nothing is cut.
@@ -37,4 +51,6 @@ pub struct Scan {
     pub event: sse::Event,
     /// What the frame is, and what is left of it.
     pub frame: websocket::Frame,
+    /// Of a member that follows by waits.
+    pub follow: Option<Box<Follow>>,
 }

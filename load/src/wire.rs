@@ -1,4 +1,5 @@
 //! A member's side of its protocol: bytes in, what they say out. It knows no sockets and no clock.
+use crate::follow::offset;
 use crate::options::Transport;
 use crate::response::{self, Head};
 use crate::scan::{Scan, Seen};
@@ -40,6 +41,8 @@ pub struct Wire {
     body: Body,
     until_close: bool,
     status: u16,
+    /// Where in its log the answer was made.
+    position: u64,
 }
 
 impl Default for Wire {
@@ -51,6 +54,7 @@ impl Default for Wire {
             body: Body::new(Framing::None),
             until_close: false,
             status: 0,
+            position: 0,
         }
     }
 }
@@ -58,8 +62,8 @@ impl Default for Wire {
 impl Wire {
     /// At the beginning of another connection, with the position of the last.
     pub fn restart(&mut self) {
-        let last = std::mem::take(&mut self.scan.last);
-        *self = Self { scan: Scan { last, ..Scan::default() }, ..Self::default() };
+        let (last, follow) = (std::mem::take(&mut self.scan.last), self.scan.follow.take());
+        *self = Self { scan: Scan { last, follow, ..Scan::default() }, ..Self::default() };
     }
 
     /// A request has been sent.
@@ -99,8 +103,11 @@ impl Wire {
                     return if self.body.done() { Err("closed".into()) } else { Ok(()) };
                 }
                 Stage::Answer => {
-                    let Scan { finder, stamp, .. } = &mut self.scan;
-                    let used = self.body.feed(bytes, |data| finder.feed(data, |found| *stamp = found));
+                    let Scan { finder, stamp, follow, .. } = &mut self.scan;
+                    let used = self.body.feed(bytes, |data| match follow {
+                        Some(follow) if follow.waits() => follow.feed(data),
+                        _ => finder.feed(data, |found| *stamp = found),
+                    });
                     bytes = &bytes[used.map_err(|_| "a broken chunk")?..];
                     if self.body.done() {
                         self.answered(transport, seen);
@@ -120,7 +127,7 @@ impl Wire {
     pub fn end(&mut self, transport: Transport, seen: &mut impl FnMut(Seen<'_>)) -> Result<(), Reason> {
         self.keep_alive = false;
         match (self.stage, transport) {
-            (Stage::Idle, Transport::LongPoll | Transport::Get) => Ok(()),
+            (Stage::Idle, Transport::LongPoll | Transport::Get | Transport::Wait) => Ok(()),
             (Stage::Answer, _) if self.until_close => {
                 self.answered(transport, seen);
                 Ok(())
@@ -145,9 +152,13 @@ impl Wire {
             (Transport::Sse, 200) => return Err("no event stream".into()),
             (Transport::LongPoll, 200) if head.etag.is_empty() => return Err("no ETag".into()),
             (Transport::LongPoll, 200 | 304) => Stage::Answer,
-            (Transport::Get, _) => Stage::Answer,
+            (Transport::Get | Transport::Wait, _) => Stage::Answer,
             _ => return refused(),
         };
+        self.position = offset(&head.position);
+        if let Some(follow) = &mut self.scan.follow {
+            follow.head(&head);
+        }
         match transport {
             Transport::Websocket if !head.position.is_empty() => self.scan.last = head.position,
             Transport::LongPoll if !head.etag.is_empty() => self.scan.last = head.etag,
@@ -171,6 +182,12 @@ impl Wire {
         if transport == Transport::LongPoll && self.status == 200 {
             seen(Seen::Message(stamp));
         }
+        if transport == Transport::Get && stamp > 0 {
+            seen(Seen::Made(self.position, stamp));
+        }
+        if let Some(follow) = &mut self.scan.follow {
+            follow.answered(self.status, self.position, stamp, seen);
+        }
         seen(Seen::Response(self.status));
     }
 }
@@ -178,12 +195,14 @@ impl Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::follow::Follow;
 
     /// What a member makes of a stream that comes whole, and of one that comes byte by byte: the same.
     fn read(transport: Transport, stream: &str) -> Vec<String> {
         let stream = stream.replace('\n', "\r\n");
         let run = |pieces: Vec<&[u8]>| {
             let (mut wire, mut said) = (Wire::default(), vec![]);
+            wire.scan.follow = (transport == Transport::Wait).then(|| Box::new(Follow::new(true)));
             wire.asked(transport);
             let mut ended = Ok(());
             for piece in pieces {
@@ -235,6 +254,17 @@ mod tests {
         );
         assert_eq!(read(Transport::Websocket, &head("?")), ["end: a handshake that answers another"]);
         assert_eq!(read(Transport::Websocket, "HTTP/1.1 403 No\ncontent-length: 0\n\n"), ["end: status 403"]);
+    }
+
+    #[test]
+    fn a_resource_that_is_followed_by_waits() {
+        let first = "HTTP/1.1 200 OK\nlink: </w>; rel=monitor\ncontent-length: 29\n\n{\"at\":\"00000000000000000012\"}";
+        assert_eq!(read(Transport::Wait, first), ["Answered", "Message(12)", "Response(200)"]);
+        let failed = "HTTP/1.1 503 No\nfresh-position: e-3\ncontent-length: 0\n\n";
+        assert_eq!(read(Transport::Wait, failed), ["Answered", "Told(Failed)", "Response(503)"]);
+        let changed =
+            "HTTP/1.1 200 OK\nfresh-position: e-3\ncontent-length: 29\n\n{\"at\":\"00000000000000000012\"}";
+        assert_eq!(read(Transport::Get, changed), ["Answered", "Made(3, 12)", "Response(200)"]);
     }
 
     #[test]

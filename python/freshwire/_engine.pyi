@@ -44,6 +44,28 @@ class Node:
         Does not block. Raises ValueError for a tag that is empty, too long or has control characters, or too many.
         """
 
+    def purging(self) -> int:
+        """Collect what must leave the caches in front from now on; the eventfd that says when there is some.
+
+        Called before `start`.
+        """
+
+    def purges_due(self) -> tuple[list[str], list[str], bool, int]:
+        """Take what must leave the caches in front, and put the eventfd to rest.
+
+        The tags; the URIs of the resources that were written to; whether everything must leave, as too much was due to
+        be kept apart; and the offset of the newest change that is part of it, for `purged`.
+        """
+
+    def purged(self, offset: int) -> None:
+        """All changes up to this offset have left the caches in front, or will not for all waiting.
+
+        Watchers are told of those changes now, if `pin` is off and they have not been.
+        """
+
+    def report_purges(self, purges: int, failures: int, everything: int, waiting: int) -> None:
+        """Set the node's figures `purges`, `purge_failures`, `purges_of_everything` and `purges_waiting`."""
+
     def position(self) -> str:
         """The newest position."""
 
@@ -107,6 +129,15 @@ def default_options() -> str:
 
 def option_meanings() -> list[tuple[str, str]]:
     """(name, one sentence with the unit) of every option."""
+
+def surrogate_keys(tag_key: str, tags: Sequence[str]) -> list[str]:
+    """The keys by which a purge reaches every response that depends on one of these tags, each once.
+
+    They are the same in every field of the option `tag_fields`, in every node with this `tag_key`, and after a restart.
+    A tag is the name of one, or the URI of a resource as its node has it (`http://example.org/scores/7`).
+
+    Raises ValueError for a `tag_key` of less than 32 bytes.
+    """
 
 def load(options: str) -> str:
     """Run the load client (`freshwire bench`) without holding the interpreter; its report as a JSON object.

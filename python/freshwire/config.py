@@ -14,22 +14,18 @@ import functools
 import json
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, ValidationError, create_model
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from freshwire import _engine, admin
 from freshwire.exceptions import OptionError
+
+if TYPE_CHECKING:
+    from freshwire.purge import Cache
 
 PREFIX = "FRESHWIRE_"
 FLAG, PYPROJECT, DEFAULT = "flag", "pyproject.toml", "default"
@@ -45,6 +41,10 @@ UVICORN_NAMES = {
 """What uvicorn calls an option, for whoever writes that name from habit."""
 
 
+SECRET = frozenset({"tag_key"})
+"""Options whose value is never shown."""
+
+
 def _listed(value: object) -> object:
     """A list from text: JSON, or separated by commas."""
     if not isinstance(value, str):
@@ -54,15 +54,27 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-Texts = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+Texts = Annotated[list[str], BeforeValidator(_listed)]
 
 
-class Settings(BaseSettings):
+def _tabled(value: object) -> object:
+    """A list from a table of tables, by cache: `[tool.freshwire.purge.varnish]`, one or `[[several]]`."""
+    if not isinstance(value, dict):
+        return _listed(value)
+    return [
+        {"cache": cache, **one} if isinstance(one, dict) else f"{cache}={one}"
+        for cache, some in value.items()
+        for one in (some if isinstance(some, list) else [some])
+    ]
+
+
+Purges = Annotated[list[str | dict[str, Any]], BeforeValidator(_tabled)]
+
+
+class Settings(BaseModel):
     """The options that Python acts on; `model()` adds the engine's."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", env_ignore_empty=True, validate_default=False
-    )
+    model_config = ConfigDict(extra="forbid")
 
     app: str = Field("", description="The application, as module:attribute.")
     factory: bool = Field(False, description="The attribute is a function that makes the application.")
@@ -82,24 +94,16 @@ class Settings(BaseSettings):
         "",
         description="Unix socket of the admin listener; off: none; empty: one for this user and directory.",
     )
+    purge: Purges = Field(
+        [],
+        description="Caches in front to purge of what changes: CACHE=WHICH, as varnish=http://127.0.0.1:6081.",
+    )
     workers: int = Field(1, ge=1, description="Application processes; only 1 exists for now.")
     proxy_headers: bool = Field(True, description="Believe the forwarding fields of trusted_proxies.")
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         "info", description="What is logged to standard error."
     )
     reload_dirs: Texts = Field([], description="Directories that `freshwire dev` watches; empty: app_dir.")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `resolve` has merged: it asks the other sources itself, to know what came from where."""
-        return (init_settings,)
 
 
 @functools.cache
@@ -131,15 +135,24 @@ class Effective:
     settings: Settings
     sources: Mapping[str, str]
     """Where each value comes from that is not a default."""
+    caches: Sequence[Cache] = field(default=())
+    """The caches in front that are purged."""
 
     def values(self) -> list[Value]:
         """Every option, in the order of the documentation."""
         return [
-            Value(
-                name, getattr(self.settings, name), self.sources.get(name, DEFAULT), field.description or ""
-            )
+            Value(name, self._shown(name), self.sources.get(name, DEFAULT), field.description or "")
             for name, field in model().model_fields.items()
         ]
+
+    def _shown(self, name: str) -> object:
+        """The value, or a word for a secret."""
+        value = getattr(self.settings, name)
+        if name == "purge" and value:
+            from freshwire.purge import described
+
+            return [described(cache) for cache in self.caches]
+        return "(set)" if name in SECRET and value else value
 
     def engine(self) -> dict[str, object]:
         """The engine's own options."""
@@ -150,7 +163,11 @@ class Effective:
         }
         if not self.settings.proxy_headers:
             options["trusted_proxies"] = []
-        return options
+        if not self.caches:
+            return options
+        from freshwire.purge import with_fields
+
+        return with_fields(options, self.caches)
 
     def addresses(self) -> list[str]:
         """The addresses to listen on: `bind`, unless host or port were said in a place that goes first."""
@@ -192,13 +209,12 @@ def resolve(
 
     Raises OptionError that names each wrong option and where it was said.
     """
-    environment = EnvSettingsSource(model())()
     values: dict[str, object] = {}
     sources: dict[str, str] = {}
     for source, layer in (
         (defaults_source, defaults or {}),
         (PYPROJECT, _project(project)),
-        (PREFIX, environment),
+        (PREFIX, _environment()),
         (FLAG, flags),
     ):
         for written, value in layer.items():
@@ -216,15 +232,30 @@ def resolve(
             f"workers = {settings.workers}: more than one application process does not exist yet; "
             "one holds its connections in threads of its own, and the application can use threads (`def`)"
         )
-    return Effective(settings, sources)
+    if not settings.purge:
+        return Effective(settings, sources)
+    from freshwire.purge import caches  # here: it imports httpx, which takes its time
+
+    return Effective(settings, sources, caches(settings.purge))
+
+
+def _environment() -> dict[str, str]:
+    """What the environment says, by option, whatever the case of a name; an empty value says nothing."""
+    said = {name.upper(): value for name, value in os.environ.items() if value}
+    variables = {name: f"{PREFIX}{name.upper()}" for name in model().model_fields}
+    return {name: said[variable] for name, variable in variables.items() if variable in said}
 
 
 def unknown_variables() -> list[str]:
     """Environment variables that look like options and are none; others may have set them."""
     known = {f"{PREFIX}{name.upper()}" for name in model().model_fields}
-    return sorted(
-        name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known
-    )
+    unknown = [name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known]
+    if any(name.startswith(f"{PREFIX}PURGE_") for name in unknown):
+        from freshwire.purge import variables
+
+        known = variables()
+        unknown = [name for name in unknown if name not in known]
+    return sorted(unknown)
 
 
 def _project(project: Path | None) -> Mapping[str, object]:
@@ -251,4 +282,5 @@ def _unknown(name: str, source: str) -> str:
 def _wrong(detail: Any, sources: Mapping[str, str]) -> str:
     """Say what is wrong with one value, and where it was said."""
     name = str(detail["loc"][0])
-    return f"{name} = {detail['input']!r} (from {sources.get(name, DEFAULT)}): {detail['msg']}"
+    value = "(set)" if name in SECRET or name == "purge" else repr(detail["input"])
+    return f"{name} = {value} (from {sources.get(name, DEFAULT)}): {detail['msg']}"

@@ -45,6 +45,14 @@ def test_every_subscriber_of_a_peer_gets_every_message_that_it_pushes(name: str,
         assert station.server.private_bytes() > 0
 
 
+def test_who_says_nothing_is_not_waited_for_without_end() -> None:
+    with processes.Process("mute", [sys.executable, "-c", "input()"]) as mute:
+        with pytest.raises(processes.BenchmarkError, match="20 connections did not connect within 0 s"):
+            mute.hear(within_s=0.1, lest="20 connections did not connect")
+        with pytest.raises(processes.BenchmarkError, match="mute has ended"):
+            mute.hear(within_s=30)
+
+
 @contextlib.contextmanager
 def _failing() -> Iterator[Station]:
     raise processes.BenchmarkError("it has ended: no such option")

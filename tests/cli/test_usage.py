@@ -45,6 +45,17 @@ def test_wrong_usage_ends_with_2_and_says_what_to_do(cli: Cli, arguments: list[s
     assert ended.stdout == ""
 
 
+def test_a_node_starts_without_what_only_other_commands_need() -> None:
+    code = (
+        "import sys; sys.argv = ['freshwire', 'serve']\n"
+        "from freshwire.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'httpx', 'watchfiles', 'pydantic_settings'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [

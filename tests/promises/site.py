@@ -70,6 +70,8 @@ class Resource:
     toggles: bool = False
     """Shows of each version only whether it is even: what it was before, it is again after two changes."""
     max_age_s: int | None = None
+    stale_s: int | None = None
+    """How long it may be served after that, while it is read again and if that fails."""
     padding: int = 0
     """Bytes that the body is longer by."""
     noisy: bool = False
@@ -243,6 +245,9 @@ class Site:
         control = {"shared": [], "public": ["public"], "private": ["private"]}[resource.sharing]
         if resource.max_age_s is not None:
             control = [*control, f"max-age={resource.max_age_s}"]
+        if resource.stale_s is not None:
+            stale = (f"{name}={resource.stale_s}" for name in ("stale-while-revalidate", "stale-if-error"))
+            control = [*control, *stale]
         if control:
             headers.append((b"cache-control", ", ".join(control).encode()))
         if resource.varies:

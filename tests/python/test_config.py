@@ -54,6 +54,14 @@ def test_a_wrong_value_is_refused_with_where_it_was_said(monkeypatch: pytest.Mon
         resolve({"port": 65536})
 
 
+def test_a_variable_counts_in_any_case_and_not_if_it_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("freshwire_port", "1")
+    monkeypatch.setenv("FRESHWIRE_MAX_TAGS", "")
+    found = {v.name: (v.value, v.source) for v in resolve({}).values()}
+    assert found["port"] == (1, "FRESHWIRE_PORT")
+    assert found["max_tags"][1] == "default"
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [("max_feilds", "max_fields"), ("timeout-keep-alive", "keep_alive_timeout_s"), ("uds", "bind")],
@@ -119,3 +127,14 @@ def test_wrong_usage_ends_with_2(cli: Cli, arguments: list[str]) -> None:
 
 def test_the_version_is_printed(cli: Cli) -> None:
     assert cli("--version").stdout.startswith("freshwire ")
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    secret = "0123456789abcdef0123456789abcdef"
+    for arguments in (("config",), ("config", "--json")):
+        ended = cli(*arguments, FRESHWIRE_TAG_KEY=secret)
+        assert ended.returncode == 0
+        assert "(set)" in ended.stdout
+        assert secret not in ended.stdout + ended.stderr
+    monkeypatch.setenv("FRESHWIRE_TAG_KEY", secret)
+    assert resolve({}).engine()["tag_key"] == secret

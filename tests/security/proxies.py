@@ -96,10 +96,15 @@ def in_front(name: str, place: Path, origin: int) -> Iterator[tuple[str, int]]:
     """The address of a proxy in front of the node at port `origin`."""
     place.mkdir(parents=True, exist_ok=True)
     port = free_port()
+    with running(_command(name, place, port, origin), place, port) as address:
+        yield address
+
+
+@contextmanager
+def running(command: list[str], place: Path, port: int) -> Iterator[tuple[str, int]]:
+    """The address of a program that listens on a port, from when it does."""
     with (place / "said").open("w") as said:
-        process = subprocess.Popen(
-            _command(name, place, port, origin), stdout=said, stderr=subprocess.STDOUT, cwd=place
-        )
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, cwd=place)
     try:
         _until(lambda: _answers(port), process, place)
         yield "127.0.0.1", port

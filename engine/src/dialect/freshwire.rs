@@ -2,11 +2,13 @@
 //!
 //! Named events are the exceptions: `gone` (problem details, then the stream ends) and `stale` (a representation that is
 //! not text cannot be an event: read it again). Called by the hub, once per message and form.
+use super::monitor::{Revoked, Told, Words};
 use crate::http::fields::Fields;
 use crate::http::refusal::problem;
 use crate::http::response::{BodyFraming, DateClock, LAST_CHUNK, write_head};
 use crate::hub::{Encode, Form};
 use crate::resource::annotate;
+use crate::resource::monitors::News;
 use crate::resource::representation::Representation;
 use crate::resource::watch::Notices;
 use crate::transport::sse::{self, Event};
@@ -14,8 +16,11 @@ use crate::transport::websocket::{close, deflate, encoder, frame::Op};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Makes the messages of watches.
-pub struct Dialect;
+/// Makes the messages of watches and of waits.
+pub struct Dialect {
+    /// For the latter.
+    pub words: Arc<Words>,
+}
 
 /// A representation on its way to watchers.
 pub struct Update {
@@ -39,6 +44,12 @@ impl Notices for Dialect {
     }
     fn reset(&self) -> Arc<dyn Encode> {
         Arc::new(Reset)
+    }
+    fn news(&self, news: News) -> Arc<dyn Encode> {
+        Arc::new(Told::new(self.words.clone(), news))
+    }
+    fn revoked(&self) -> Arc<dyn Encode> {
+        Arc::new(Revoked)
     }
 }
 
@@ -101,11 +112,11 @@ impl Encode for Update {
         }
     }
 
-    fn unchanged(&self) -> Vec<u8> {
+    fn unchanged(&self, _: Form) -> Arc<[u8]> {
         let fields = annotate::not_modified(&self.representation);
         let mut out = vec![];
         write_head(&mut out, 1, 304, &fields, BodyFraming::None, true, &date());
-        out
+        out.into()
     }
 }
 

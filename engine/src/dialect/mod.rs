@@ -1,2 +1,3 @@
 //! What messages mean. So far Freshwire's own dialect; others stand beside it over the same topics.
 pub mod freshwire;
+pub mod monitor;

@@ -26,9 +26,9 @@ pub trait Encode: Send + Sync {
     /// The bytes that go to a connection of this form.
     fn encode(&self, form: Form) -> Vec<u8>;
 
-    /// The answer to a long-poll that has this and waited in vain; empty if there is none.
-    fn unchanged(&self) -> Vec<u8> {
-        vec![]
+    /// What a connection of this form that has this and waited in vain is told at the end; empty if nothing.
+    fn unchanged(&self, _: Form) -> Arc<[u8]> {
+        Arc::default()
     }
 }
 

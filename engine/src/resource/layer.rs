@@ -2,9 +2,14 @@
 use super::cache::Cache;
 use super::flights::Flights;
 use super::freshness;
+use super::key::ResourceKey;
+use super::monitors::{Link, Monitors};
+use super::policy;
 use super::position::{Epoch, Position};
+use super::purges::{Due, Held, Purges, Wake};
 use super::representation::Representation;
-use super::tags::{BadTag, TagHash, TagTable, check_tags};
+use super::sets::{Bounds, Contents};
+use super::tags::{BadTag, TagHash, TagTable, check_tags, uri_tag};
 use super::watch::{Notices, Reader};
 use super::watches::Watches;
 use crate::broker::memory::Log;
@@ -12,7 +17,7 @@ use crate::hub::Hub;
 use crate::limits::Options;
 use crate::metrics::Metrics;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 /// What decides whether a copy is fresh, and knows who has one.
@@ -28,8 +33,12 @@ pub struct Resources {
     pub cache: Cache,
     /// Watched variants.
     pub watches: Watches,
+    /// What is waited on by its set.
+    pub monitors: Monitors,
     /// Reads that others wait for.
     pub flights: Flights,
+    /// What must leave the caches in front, if anybody purges them.
+    purges: OnceLock<Purges>,
     metrics: Arc<Metrics>,
     max_tags: usize,
     max_tag_bytes: usize,
@@ -46,14 +55,22 @@ impl Resources {
         notices: Arc<dyn Notices>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let bounds = Bounds {
+            max_sets: options.max_sets,
+            max_set_bytes: options.max_set_bytes,
+            max_set_resources: options.max_set_resources,
+            private_ms: (options.private_set_s * 1000.0).max(1000.0) as u64,
+        };
         Self {
             epoch,
             salt_key,
             log: Log::default(),
             tags: RwLock::new(TagTable::new(options.max_known_tags)),
             cache: Cache::new(options.max_cache_bytes),
+            monitors: Monitors::new(salt_key, bounds, &options.prefix, epoch, hub.clone(), notices.clone()),
             watches: Watches::new(hub, reader, notices, options.max_watched),
             flights: Flights::default(),
+            purges: OnceLock::new(),
             metrics,
             max_tags: options.max_tags,
             max_tag_bytes: options.max_tag_bytes,
@@ -70,16 +87,64 @@ impl Resources {
         check_tags(tags, self.max_tags, self.max_tag_bytes)
     }
 
-    /// These tags changed: copies that depend on them are no longer fresh, and watched ones are read again.
-    pub fn changed(&self, tags: &[TagHash]) -> u64 {
+    /// These tags and resources changed: copies that depend on them are no longer fresh, and watched ones are read
+    /// again, at once or when they have been purged from the caches in front.
+    pub fn changed<T: AsRef<str>>(&self, tags: &[T], resources: &[ResourceKey]) -> u64 {
         let now = Instant::now();
+        let hashes = || resources.iter().map(uri_tag).chain(tags.iter().map(|tag| TagHash::of(tag.as_ref())));
+        let hashes: Vec<TagHash> = hashes().collect();
+        let purges = self.purges.get();
+        let mut overflowed = None;
         let offset = self.log.append(|offset| {
+            overflowed = purges.and_then(|purges| purges.enter(tags, resources, &hashes, offset, now));
             let mut table = self.tags.write().unwrap_or_else(PoisonError::into_inner);
-            tags.iter().for_each(|tag| table.changed(*tag, offset));
+            hashes.iter().for_each(|tag| table.changed(*tag, offset));
         });
-        self.watches.changed(tags, offset, now);
         self.metrics.changes.fetch_add(1, Relaxed);
+        match (purges, overflowed) {
+            (Some(_), Some(held)) => self.announce(vec![held]),
+            (Some(_), None) => {}
+            (None, _) => self.tell(&hashes, offset, now),
+        }
         offset
+    }
+
+    /// From now on, collect what must leave the caches in front; `wake` is called when there is something. Only the
+    /// first call counts.
+    pub fn purge_with(&self, options: &Options, wake: Wake) {
+        let purges = self.purges.get_or_init(|| Purges::new(options, wake));
+        if purges.holds() {
+            self.watches.hold_after(self.log.head());
+        }
+    }
+
+    /// Take what must leave the caches in front; `None`: nobody purges them.
+    pub fn purges_due(&self) -> Option<Due> {
+        self.purges.get().map(Purges::take)
+    }
+
+    /// All changes up to `offset` have left the caches in front, or will not for all waiting.
+    pub fn purged(&self, offset: u64) {
+        self.announce(self.purges.get().map(|purges| purges.release(offset)).unwrap_or_default());
+    }
+
+    /// Announce what has waited for its purge for too long.
+    pub fn announce_overdue(&self) {
+        let overdue = self.purges.get().map(|purges| purges.overdue(Instant::now())).unwrap_or_default();
+        self.metrics.purges_overdue.fetch_add(overdue.len() as u64, Relaxed);
+        self.announce(overdue);
+    }
+
+    /// Tell of changes, in their order.
+    fn announce(&self, changes: Vec<Held>) {
+        for Held { tags, offset, since } in changes {
+            self.tell(&tags, offset, since);
+        }
+    }
+
+    fn tell(&self, tags: &[TagHash], offset: u64, since: Instant) {
+        self.watches.changed(tags, offset, since);
+        self.monitors.changed(tags, offset, since);
     }
 
     /// Whether a copy may be used.
@@ -95,5 +160,37 @@ impl Resources {
     pub fn newest_change(&self, tags: &[TagHash]) -> u64 {
         let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
         tags.iter().map(|tag| table.last_change(*tag)).max().unwrap_or(0)
+    }
+
+    /// From where a representation made at `position` can be waited on.
+    pub fn link(&self, contents: Contents<'_>, position: u64, now_ms: u64) -> Option<Link> {
+        // What is not announced yet will be, to whoever has its link from here.
+        let newest = || self.newest_change(contents.tags).min(self.watches.announced());
+        self.monitors.link(contents, position, now_ms, newest)
+    }
+
+    /// Hand the link of a representation to `write`, if it can be waited on; another one if that of before has ended.
+    pub fn with_link<T>(
+        &self,
+        representation: &Representation,
+        resource: &ResourceKey,
+        now_ms: u64,
+        write: impl FnOnce(&Link) -> T,
+    ) -> Option<T> {
+        if !policy::is_representation(representation.status) {
+            return None;
+        }
+        {
+            let link = representation.link.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(link) = link.as_ref().filter(|link| link.ticket.is_good(now_ms)) {
+                return Some(write(link));
+            }
+        }
+        let Representation { tags, groups, private, position, .. } = representation;
+        let contents = Contents { resource, tags, groups, private: *private };
+        let link = self.link(contents, position.offset, now_ms)?;
+        let written = write(&link);
+        *representation.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        Some(written)
     }
 }

@@ -123,6 +123,11 @@ pub fn is_representation(status: u16) -> bool {
     matches!(status, 200..=299) && !matches!(status, 204..=206)
 }
 
+/// Whether an answer to GET can be followed: it is a representation, of something that a later request can ask for.
+pub fn is_watchable(status: u16, fields: &Fields) -> bool {
+    is_representation(status) && !is_event_stream(fields) && Vary::of(fields) != Vary::Any
+}
+
 fn is_event_stream(fields: &Fields) -> bool {
     let media_type =
         fields.get("content-type").and_then(|v| v.split(|&b| b == b';').next()).unwrap_or_default();

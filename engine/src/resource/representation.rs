@@ -4,6 +4,7 @@
 //! connection or one exchange are gone from it; those that Freshwire adds are kept apart (see `annotate`).
 //! Made by whoever has the application's whole answer; shared by the cache and the watches in an `Arc`.
 use super::key::ResourceKey;
+use super::monitors::Link;
 use super::policy::{self, Decision, Sharing};
 use super::position::{Position, Salted};
 use super::tags::{TagHash, uri_tag};
@@ -13,8 +14,8 @@ use crate::http::response::is_framing_field;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{OnceLock, RwLock};
 
 /// A whole response.
 #[derive(Debug)]
@@ -50,6 +51,10 @@ pub struct Representation {
     pub initial_age_s: u64,
     /// A later GET may be answered from it.
     pub reusable: bool,
+    /// It belongs to who asked for it.
+    pub private: bool,
+    /// From where it can be waited on, once it was served.
+    pub link: RwLock<Option<Link>>,
     /// The start of the head of a hit, written once.
     pub hit_head: OnceLock<Box<[u8]>>,
     /// No tag of it changed after its position and up to here. The one thing that moves.
@@ -102,6 +107,8 @@ impl Representation {
             created_ms: now_ms,
             initial_age_s: policy::age_s(&head.fields),
             reusable: decision.reusable,
+            private: decision.audience == Sharing::Private,
+            link: RwLock::default(),
             hit_head: OnceLock::new(),
             checked: AtomicU64::new(position.offset),
         }
@@ -130,10 +137,17 @@ impl Representation {
             etag: self.etag.clone(),
             tags: self.tags.clone(),
             groups: self.groups.clone(),
+            link: RwLock::default(),
             hit_head: OnceLock::new(),
             checked: AtomicU64::new(self.checked()),
             ..*self
         }
+    }
+
+    /// The same, as a read at a later position would have given it, up to which nothing that it depends on changed.
+    pub fn read_at(&self, offset: u64) -> Self {
+        let position = Position { offset, ..self.position };
+        Self { position, since: offset, ..self.copy() }
     }
 
     /// Whether a client that has the other needs this one.

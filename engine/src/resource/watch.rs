@@ -1,6 +1,7 @@
 //! What stands around a watch: how its variant is read again, who does that, what a read may end in, and what watchers
 //! are told. The state between them is `watches`.
 use super::flights::Waiter;
+use super::monitors::News;
 use super::representation::Representation;
 use crate::hub::{Encode, TopicId};
 use std::sync::Arc;
@@ -39,6 +40,10 @@ pub trait Notices: Send + Sync {
     fn gone(&self, status: u16, detail: &str) -> Arc<dyn Encode>;
     /// The watch must be opened anew: what it stood for is chosen differently now.
     fn reset(&self) -> Arc<dyn Encode>;
+    /// What a wait on a set is answered with.
+    fn news(&self, news: News) -> Arc<dyn Encode>;
+    /// The set that was waited on has been revoked.
+    fn revoked(&self) -> Arc<dyn Encode>;
 }
 
 /// How a read ended.

@@ -9,6 +9,7 @@ use super::tags::TagHash;
 use super::watch::Source;
 use crate::hub::TopicId;
 use hashbrown::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +27,8 @@ pub(super) struct Watch {
     pub(super) needed: u64,
     /// When the oldest change that no read has reflected was announced.
     pub(super) announced: Option<Instant>,
+    /// Watchers are told of `current` when the changes up to this one have left the caches in front.
+    pub(super) untold: Option<u64>,
     pub(super) reading: bool,
     /// Position of the newest read that began.
     pub(super) began_at: u64,
@@ -59,6 +62,8 @@ pub(super) struct State {
     pub(super) vary: HashMap<ResourceKey, Varied, RandomState>,
     pub(super) ghosts: Ghosts,
     pub(super) landed: Landed,
+    /// The watches that have something untold, by when it is told.
+    pub(super) untold: BTreeMap<u64, Vec<TopicId>>,
 }
 
 /// The names of the fields, and how many variants chosen by them are watched.

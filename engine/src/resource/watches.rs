@@ -14,6 +14,7 @@ use super::watch::{Landing, Next, Notices, Opened, Outcome, Reader, Source};
 use super::watched::{State, Watch};
 use crate::hub::{Hub, TopicId};
 use hashbrown::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -28,6 +29,8 @@ pub struct Watches {
     reader: Arc<dyn Reader>,
     notices: Arc<dyn Notices>,
     max_watched: usize,
+    /// Watchers are told of no change after this one: those wait until the caches in front have been purged.
+    announced: AtomicU64,
 }
 
 impl Watches {
@@ -38,7 +41,8 @@ impl Watches {
         notices: Arc<dyn Notices>,
         max_watched: usize,
     ) -> Self {
-        Self { state: Mutex::default(), hub, reader, notices, max_watched }
+        let announced = AtomicU64::new(u64::MAX);
+        Self { state: Mutex::default(), hub, reader, notices, max_watched, announced }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -167,6 +171,7 @@ impl Watches {
             needed: changed(&current).max(current.since.saturating_sub(1)),
             current: current.clone(),
             announced: None,
+            untold: None,
             reading: false,
             began_at: 0,
             look_at_ms: None,
@@ -212,13 +217,39 @@ impl Watches {
         Some(watch.key)
     }
 
-    /// These tags changed at `offset`: see that whatever depends on them is read again.
+    /// Changes after `offset` are announced when [`Watches::changed`] is told of them, and not before: not even by a
+    /// client's own read, which shows them at once.
+    pub fn hold_after(&self, offset: u64) {
+        self.announced.store(offset, SeqCst);
+    }
+
+    /// The newest change that was announced; larger than any if none is held.
+    pub fn announced(&self) -> u64 {
+        self.announced.load(SeqCst)
+    }
+
+    fn holds(&self) -> bool {
+        self.announced.load(SeqCst) != u64::MAX
+    }
+
+    /// These tags changed at `offset`: see that whatever depends on them is read again. Changes come in order.
     pub fn changed(&self, tags: &[TagHash], offset: u64, now: Instant) {
+        self.announced.fetch_max(offset, SeqCst);
         let mut state = self.state();
-        let State { watches, by_tag, .. } = &mut *state;
+        let State { watches, by_tag, untold, .. } = &mut *state;
+        while let Some(entry) = untold.first_entry().filter(|entry| *entry.key() <= offset) {
+            let (shows, topics) = entry.remove_entry();
+            for topic in topics {
+                let Some(watch) = watches.get_mut(&topic) else { continue };
+                if watch.untold.take_if(|untold| *untold == shows).is_some() {
+                    let payload = self.notices.representation(watch.current.clone());
+                    self.hub.publish(topic, false, Some(now), payload);
+                }
+            }
+        }
         for topic in tags.iter().filter_map(|tag| by_tag.get(tag)).flatten() {
             let Some(watch) = watches.get_mut(topic) else { continue };
-            if watch.needed >= offset {
+            if watch.needed >= offset || watch.read_at >= offset {
                 continue;
             }
             let asked = watch.needed > watch.read_at;
@@ -340,7 +371,7 @@ impl Watches {
         mut read: Representation,
         changed: impl FnOnce(&Representation) -> u64,
     ) {
-        let State { watches, by_tag, landed, .. } = state;
+        let State { watches, by_tag, landed, untold, .. } = state;
         let Some(watch) = watches.get_mut(&topic) else { return };
         if read.position.offset <= watch.read_at {
             if !read.same_as(&watch.current) {
@@ -360,11 +391,21 @@ impl Watches {
         }
         let before = std::mem::replace(&mut watch.current, Arc::new(read));
         let current = watch.current.clone();
-        if before.tags != current.tags {
+        let retagged = before.tags != current.tags;
+        let newest = if retagged || self.holds() { changed(&current) } else { 0 };
+        if retagged {
             self.index(by_tag, topic, &before.tags, &current.tags);
-            watch.needed = watch.needed.max(changed(&current));
+            watch.needed = watch.needed.max(newest);
         }
-        if !same {
+        if same && watch.untold.is_none() {
+            return;
+        }
+        let shows = newest.min(watch.read_at);
+        if shows > self.announced.load(SeqCst) {
+            watch.untold = Some(shows);
+            untold.entry(shows).or_default().push(topic);
+        } else {
+            watch.untold = None;
             self.hub.publish(topic, false, announced, self.notices.representation(current));
         }
     }

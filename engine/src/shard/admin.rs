@@ -1,7 +1,7 @@
 //! What the node itself answers: its figures (also as a live resource), and changes announced by other processes.
 //!
-//! On the operator's listener: `GET /stats`, `GET /metrics`, `GET /position`, `POST /changes`. On the public ones only
-//! `<prefix>stats`, and only if that is allowed.
+//! On the operator's listener: `GET /stats`, `GET /metrics`, `GET /position`, `POST /changes`,
+//! `POST /sets/revoke`. On the public ones only `<prefix>stats`, and only if that is allowed.
 use super::Shard;
 use super::exchange::Gathering;
 use super::work::Work;
@@ -15,6 +15,7 @@ use crate::net::slab::Key;
 use crate::resource::key::Audience;
 use crate::resource::policy::{Seen, decide};
 use crate::resource::representation::Representation;
+use crate::resource::sets::Name;
 use crate::resource::tags::TagHash;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -37,6 +38,16 @@ struct Changes {
     tags: Vec<String>,
 }
 
+/// What nobody may wait on any more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revocation {
+    #[serde(default)]
+    sets: Vec<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+}
+
 impl Shard {
     /// Whether a request is for a resource that the node itself makes.
     pub(super) fn is_own_resource(&self, work: &Work) -> bool {
@@ -53,6 +64,7 @@ impl Shard {
 
     /// The figures as a representation of the resource that `work` asks for.
     pub(super) fn figures(&self, work: &Work, position: u64) -> Option<Representation> {
+        self.shared.count();
         let json = self.shared.metrics.json(&self.shared.resources.position(position).to_string());
         let fields: Fields =
             [("content-type", "application/json"), ("cache-control", FIGURES)].into_iter().collect();
@@ -102,6 +114,10 @@ impl Shard {
     /// Answer such a request, whose body is there.
     pub(super) fn answer_own(&mut self, key: Key, body: Vec<u8>) {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+        if self.is_monitor(work) {
+            return self.answer_monitor(key, &body);
+        }
+        self.shared.count();
         let path = work.target.split('?').next().unwrap_or_default();
         let answer = if self.is_own_resource(work) && wants_exposition(work) {
             Ok((EXPOSITION, self.shared.metrics.prometheus()))
@@ -116,11 +132,16 @@ impl Shard {
                 ("POST", "/changes") => {
                     self.change(&body).map(|offset| ("application/json", self.position_json(offset)))
                 }
-                (_, "/metrics" | "/position" | "/changes" | "/stats") => {
-                    Err(Refusal::new(405, "method", "GET /stats, /metrics, /position; POST /changes"))
+                ("POST", "/sets/revoke") => self
+                    .revoke(&body)
+                    .map(|sets| ("application/json", serde_json::json!({ "revoked": sets }).to_string())),
+                (_, "/metrics" | "/position" | "/changes" | "/stats" | "/sets/revoke") => {
+                    let detail = "GET /stats, /metrics, /position; POST /changes, /sets/revoke";
+                    Err(Refusal::new(405, "method", detail))
                 }
                 _ => {
-                    Err(Refusal::new(404, "not_found", "there are /stats, /metrics, /position and /changes"))
+                    let detail = "there are /stats, /metrics, /position, /changes and /sets/revoke";
+                    Err(Refusal::new(404, "not_found", detail))
                 }
             }
         };
@@ -161,7 +182,28 @@ impl Shard {
         if tags.is_empty() {
             return Err(bad("a change names at least one tag".into()));
         }
-        Ok(resources.changed(&tags.iter().map(|tag| TagHash::of(tag)).collect::<Vec<_>>()))
+        Ok(resources.changed(&tags, &[]))
+    }
+
+    /// Nobody may wait on these sets any more. How many there were.
+    fn revoke(&self, body: &[u8]) -> Result<usize, Refusal> {
+        let bad = |detail: String| Refusal::new(422, "bad_revocation", detail);
+        if json::too_deep(body) {
+            return Err(bad(format!("JSON may nest {} deep", json::MAX_DEPTH)));
+        }
+        let asked: Revocation = serde_json::from_slice(body).map_err(|error| {
+            bad(format!("a revocation is {{\"sets\": [\"…\"]}} or {{\"tags\": [\"…\"]}}: {error}"))
+        })?;
+        let resources = &self.shared.resources;
+        let tags =
+            resources.check(asked.tags.iter().map(String::as_str)).map_err(|error| bad(error.to_string()))?;
+        let named = |text: &String| Name::parse(text).ok_or_else(|| bad(format!("{text:?} names no set")));
+        let names = asked.sets.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+        if names.is_empty() && tags.is_empty() {
+            return Err(bad("a revocation names at least one set or tag".into()));
+        }
+        let tags: Vec<TagHash> = tags.iter().map(|tag| TagHash::of(tag)).collect();
+        Ok(resources.monitors.revoke(&names, &tags))
     }
 
     /// The body of a request is wanted now.

@@ -2,7 +2,7 @@
 use super::Shard;
 use super::conn::{After, State};
 use super::exchange::{Exchange, Gathering, Purpose};
-use super::get::{forwarded, passed_fields};
+use super::get::{forwarded, passed_fields, push_link};
 use super::keep::{gets_etag, late_fill};
 use super::reread::representation_too_large;
 use super::work::{Intent, Sending};
@@ -15,8 +15,10 @@ use crate::http::response::{
 use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::key::Vary;
-use crate::resource::policy::Sharing;
+use crate::resource::pinned::{self, Answer as PinnedAnswer};
+use crate::resource::policy::{Sharing, is_watchable};
 use crate::resource::representation::content_etag;
+use crate::resource::sets::Contents;
 use crate::transport::websocket::close;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -256,6 +258,25 @@ impl Shard {
             // shall watch from it.
             annotate::fresh_position(&mut fields, position.salted(None));
         }
+        let anybodys = sharing.is_some() && work.asks_as_anybody();
+        if let (true, Some(resource)) = (anybodys, work.resource.clone()) {
+            let (asked_at, pinned) = (work.position, work.pinned.is_some());
+            let tags = self.tags_of(key, &groups);
+            let private = sharing == Some(Sharing::Private);
+            let contents = Contents { resource: &resource, tags: &tags, groups: &groups, private };
+            if pinned {
+                let current = self.shared.resources.newest_change(&tags) <= asked_at;
+                let answer = PinnedAnswer { status: code, private, tags: &tags, current };
+                pinned::lifetime(&mut fields, answer, self.shared.options.pinned_max_age_s);
+            }
+            if is_watchable(code, &fields)
+                && let Some(link) = self.shared.resources.link(contents, asked_at, self.now_ms)
+            {
+                push_link(&mut fields, &link, &self.shared.words.grid, self.unix_ms);
+            }
+        }
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(work) = conn.work.as_deref_mut() else { return };
         let status = CacheStatus::Forwarded(forwarded(sharing));
         annotate::cache_status(&mut fields, status);
         let bodiless = code < 200 || matches!(code, 204 | 304);

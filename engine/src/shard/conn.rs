@@ -168,6 +168,8 @@ pub struct Conn {
     pub half_closed: bool,
     /// The WebSocket compresses; or the event stream is unchunked (HTTP/1.0).
     pub variant_form: bool,
+    /// It waits on a set, not on a variant.
+    pub on_set: bool,
     /// Index of the listener it came from.
     pub listener: u8,
     /// First subscription.
@@ -203,6 +205,7 @@ impl Conn {
             unread: false,
             half_closed: false,
             variant_form: false,
+            on_set: false,
             listener,
             subscriptions: crate::hub::fanout::NONE,
             tick,

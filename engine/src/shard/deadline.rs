@@ -25,6 +25,8 @@ pub enum Due {
     Expire(TopicId, u64),
     /// A re-read that failed is tried again.
     Retry(TopicId),
+    /// The cycle of a stream of news of a set ends.
+    CycleEnds(Key),
     /// A push session's turn to end, in a drain.
     End(Key),
     /// The drain has taken too long.
@@ -110,6 +112,9 @@ impl Shard {
                 let _ = self.listen();
             }
             self.abandon_reads(now);
+            if self.id == 0 {
+                self.shared.resources.announce_overdue();
+            }
             while let Some(Reverse((at, due))) = self.due.peek().copied()
                 && at <= now
             {
@@ -133,6 +138,7 @@ impl Shard {
                     self.read_again(topic);
                 }
             }
+            Due::CycleEnds(key) => self.cycle_ended(key),
             Due::End(key) => self.end_push(key),
             Due::HardEnd => self.stopped = true,
         }
@@ -300,6 +306,7 @@ impl Shard {
         let retry_ms = least + self.jitter(most - least + 1);
         let Some(conn) = self.conns.get_mut(key) else { return };
         match conn.state {
+            State::Sse if conn.on_set => self.cycle_ended(key),
             State::Sse => {
                 let event = Event { event: None, id: None, retry_ms: Some(retry_ms), data: None };
                 let mut out = vec![];

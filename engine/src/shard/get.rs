@@ -10,7 +10,9 @@ use crate::http::response::{BodyFraming, write_head, write_head_end, write_head_
 use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::conditional::{self, Outcome};
+use crate::resource::grid::Grid;
 use crate::resource::key::{Audience, Selectors, VariantKey, Vary, canonical_fields};
+use crate::resource::monitors::Link;
 use crate::resource::policy::{Sharing, is_representation};
 use crate::resource::representation::{Made, Representation};
 use crate::resource::token::expires_unix_s;
@@ -45,7 +47,8 @@ impl Shard {
                     conn.keep_alive &=
                         !matches!(conn.work.as_deref(), Some(Work { intent: Intent::Socket(..), .. }));
                 }
-                return self.serve(key, kept, status);
+                let kept = self.at_pinned(key, kept.clone());
+                return self.serve(key, &kept, status);
             }
             // The copy's own, whatever others of the resource have said since.
             let vary = Vary::of(&kept.fields);
@@ -167,11 +170,19 @@ impl Shard {
 
     /// Answer with a representation, or with 304 if the client has it.
     pub(super) fn serve(&mut self, key: Key, rep: &Arc<Representation>, status: CacheStatus) {
+        let shared = self.shared.clone();
         let now_ms = self.now_ms;
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
         let evaluated = conditional::evaluate(&work.fields, rep);
-        if (evaluated, status) == (Outcome::Full, CacheStatus::Hit) && &*work.method == "GET" {
+        let pinned = work.pinned.is_some();
+        // The operator's listener has no waits, and the node's own resources change with the time.
+        let linked = if work.admin || work.target.starts_with(&*shared.options.prefix) {
+            None
+        } else {
+            work.resource.clone()
+        };
+        if (evaluated, status) == (Outcome::Full, CacheStatus::Hit) && &*work.method == "GET" && !pinned {
             let start = rep.hit_head.get_or_init(|| {
                 let mut fields = annotate::fields(rep);
                 annotate::cache_status(&mut fields, status);
@@ -184,6 +195,10 @@ impl Shard {
             let (minor, keep_alive) = (work.minor, conn.keep_alive);
             let mut out = self.buffer(key);
             out.extend_from_slice(start);
+            if let Some(resource) = &linked {
+                let write = |link: &Link| write_link(&mut out, link, &shared.words.grid, self.unix_ms);
+                shared.resources.with_link(rep, resource, now_ms, write);
+            }
             let date = rep.fields.get("date").is_none().then(|| self.date.at(self.unix_s));
             write_head_end(&mut out, minor, date, annotate::age_s(rep, now_ms), keep_alive);
             self.complete(key);
@@ -193,6 +208,15 @@ impl Shard {
             Outcome::NotModified => (304, annotate::not_modified(rep), None),
             Outcome::Full => (rep.status, annotate::fields(rep), Some(rep.body.len() as u64)),
         };
+        if pinned {
+            self.pinned_lifetime(&mut fields, rep);
+        }
+        if let Some(resource) = &linked {
+            let add = |link: &Link| push_link(&mut fields, link, &shared.words.grid, self.unix_ms);
+            shared.resources.with_link(rep, resource, now_ms, add);
+        }
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(work) = conn.work.as_deref_mut() else { return };
         if matches!(status, CacheStatus::Collapsed(_)) {
             late_fill(&mut fields);
         }
@@ -259,6 +283,21 @@ impl Shard {
         }
         self.admit_watcher(key, opened);
     }
+}
+
+/// Append the line that says from where a representation can be waited on (RFC 5989).
+fn write_link(out: &mut Vec<u8>, link: &Link, grid: &Grid, unix_ms: u64) {
+    out.extend_from_slice(b"link: ");
+    out.extend_from_slice(link.start.as_bytes());
+    let cycle = grid.cycle(grid.phase_ms(link.set), unix_ms);
+    out.extend_from_slice(itoa::Buffer::new().format(cycle).as_bytes());
+    out.extend_from_slice(b">; rel=\"monitor\"\r\n");
+}
+
+/// The same as a field.
+pub(super) fn push_link(fields: &mut Fields, link: &Link, grid: &Grid, unix_ms: u64) {
+    let cycle = grid.cycle(grid.phase_ms(link.set), unix_ms);
+    fields.push_display("link", format_args!("{}{cycle}>; rel=\"monitor\"", link.start));
 }
 
 /// Whether the application said that everybody may have it.

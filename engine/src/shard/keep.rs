@@ -88,13 +88,7 @@ impl Shard {
                 vec![]
             }
         };
-        let tags: Vec<TagHash> = changed
-            .resources
-            .iter()
-            .map(uri_tag)
-            .chain(groups.iter().map(|group| TagHash::of(group)))
-            .collect();
-        work.position = self.shared.resources.changed(&tags);
+        work.position = self.shared.resources.changed(&groups, &changed.resources);
     }
 }
 

@@ -13,11 +13,13 @@ mod exchange;
 mod get;
 mod keep;
 mod log;
+mod pinned;
 mod push;
 mod request;
 mod reread;
 pub mod shared;
 pub mod socket;
+mod wait;
 pub mod work;
 
 use crate::http::refusal::Refusal;
@@ -59,6 +61,7 @@ pub struct Shard {
     /// The time of this turn of the loop: monotonic, and since 1970.
     now_ms: u64,
     unix_s: u64,
+    unix_ms: u64,
     date: DateClock,
     /// All reads go through it.
     scratch: Vec<u8>,
@@ -104,6 +107,7 @@ impl Shard {
             due: BinaryHeap::new(),
             now_ms,
             unix_s: 0,
+            unix_ms: 0,
             date: DateClock::default(),
             scratch: vec![0; 64 * 1024],
             out: vec![],
@@ -185,7 +189,9 @@ impl Shard {
 
     fn clock(&mut self) {
         self.now_ms = sys::now_ms();
-        self.unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.unix_ms =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        self.unix_s = self.unix_ms / 1000;
     }
 
     /// A panic costs the connection it happened in, and nothing else.
@@ -254,6 +260,7 @@ impl Shard {
             Some((State::Idle, false)) => self.read_requests(key),
             Some((State::Busy, _)) => self.read_body(key),
             Some((State::Watch | State::Socket, _)) => self.read_frames(key),
+            Some((State::Sse, _)) => self.ignore(key),
             Some((State::Linger, _)) => self.discard(key),
             _ => {}
         }
@@ -296,6 +303,7 @@ impl Shard {
         match self.conns.get(key).map(|conn| conn.state) {
             Some(State::Watch | State::Socket) => self.read_frames(key),
             Some(State::Busy) => self.read_body(key),
+            Some(State::Sse) => self.ignore(key),
             Some(State::Linger) => self.discard(key),
             _ => self.read_requests(key),
         }

@@ -7,7 +7,7 @@ use crate::http::fields::Fields;
 use crate::http::lists::etag_matches;
 use crate::http::response::{BodyFraming, write_head};
 use crate::hub::fanout::NONE;
-use crate::hub::{Delivery, Message};
+use crate::hub::{Delivery, Form, Message};
 use crate::net::slab::Key;
 use crate::net::sys;
 use crate::net::wheel::ticks;
@@ -98,7 +98,12 @@ impl Shard {
         // From here on a watcher holds nothing of its request.
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.work = None;
-        if conn.state == State::Watch && (conn.input.is_some() || conn.unread) {
+        if conn.state == State::Sse {
+            conn.input = None;
+        }
+        if conn.unread && conn.state == State::Sse
+            || conn.state == State::Watch && (conn.input.is_some() || conn.unread)
+        {
             self.again.push(key);
         }
         self.give(key, out);
@@ -108,6 +113,21 @@ impl Shard {
         self.close_if_left(key);
         self.arm(key);
         self.end_in_drain(key, 0);
+    }
+
+    /// What the client of an event stream still says means nothing: its end is behind it, and would not be heard. One that
+    /// says more than a whole head could have does not stay.
+    pub(super) fn ignore(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        conn.unread = false;
+        match sys::recv(conn.fd, &mut self.scratch) {
+            Ok(Some(n)) if n == self.scratch.len() => {
+                self.shared.metrics.refused("stream_input");
+                self.close(key);
+            }
+            Ok(Some(0)) | Err(_) => self.close(key),
+            Ok(_) => {}
+        }
     }
 
     /// A watcher that ended its side before it was let in has gone: nothing more will be heard of it.
@@ -135,7 +155,7 @@ impl Shard {
     }
 
     /// A long-poll has been answered: an ordinary connection again.
-    fn end_poll(&mut self, key: Key) {
+    pub(super) fn end_poll(&mut self, key: Key) {
         self.unsubscribe(key);
         let now = self.wheel.now();
         let Some(conn) = self.conns.get_mut(key) else { return };
@@ -153,7 +173,7 @@ impl Shard {
         }
         let now = self.wheel.now();
         let (conns, retired) = (&mut self.conns, &mut self.retired);
-        let (mut sent, mut bytes) = (0u64, 0u64);
+        let (mut sent, mut told, mut bytes) = (0u64, 0u64, 0u64);
         let mut announced: Option<(Instant, u64)> = None;
         let metrics = &self.shared.metrics;
         self.fanout.walk(WALK_SENDS, |slot, message| {
@@ -176,6 +196,7 @@ impl Shard {
                         conn.tick = now;
                     }
                     after_message(conn, message);
+                    told += u64::from(conn.on_set);
                     if conn.state == State::Poll || (conn.after == After::Close && wrote == Wrote::All) {
                         retired.push(key);
                     }
@@ -195,7 +216,8 @@ impl Shard {
         if let Some((since, count)) = announced {
             metrics.delay.record(since.elapsed(), count);
         }
-        metrics.messages.fetch_add(sent, Relaxed);
+        metrics.messages.fetch_add(sent - told, Relaxed);
+        metrics.wait_changes.fetch_add(told, Relaxed);
         metrics.bytes.fetch_add(bytes, Relaxed);
         for key in std::mem::take(&mut self.retired) {
             self.retire(key);
@@ -256,7 +278,7 @@ impl Shard {
             .subscription(conn.subscriptions)
             .and_then(|(topic, ..)| self.shared.hub.newest(topic));
         let Some(message) = newest else { return self.close(key) };
-        let unchanged = message.payload.unchanged();
+        let unchanged = message.payload.unchanged(Form::Poll);
         self.end_poll(key);
         self.write(key, &unchanged);
     }
@@ -266,6 +288,13 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let head = std::mem::replace(&mut conn.subscriptions, NONE);
         if head == NONE {
+            return;
+        }
+        if std::mem::take(&mut conn.on_set) {
+            self.shared.metrics.waits_held.fetch_sub(1, Relaxed);
+            for topic in self.fanout.unsubscribe(head) {
+                self.shared.resources.monitors.leave(self.id, topic);
+            }
             return;
         }
         self.shared.metrics.watchers.fetch_sub(1, Relaxed);

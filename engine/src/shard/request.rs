@@ -15,7 +15,9 @@ use crate::http::refusal::Refusal;
 use crate::net::slab::Key;
 use crate::net::sys;
 use crate::resource::key::{ResourceKey, has_credentials};
+use crate::resource::pinned;
 use crate::transport::websocket::handshake;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -126,7 +128,7 @@ impl Shard {
         let now = self.wheel.now();
         let more = at < n && !partial;
         if let Some(conn) = self.conns.get_mut(key) {
-            if at < n && !end {
+            if at < n && !end && conn.state != State::Sse {
                 if partial && (old == 0 || at > 0) {
                     // The clock of a head starts with its first byte.
                     conn.tick = now;
@@ -185,7 +187,13 @@ impl Shard {
             let detail = format!("this node does not answer to the host {host:?} (allow_hosts)");
             return refused(421, "host", detail);
         }
-        let path = normalise(&head.path_and_query);
+        let target = normalise(&head.path_and_query);
+        let reads = matches!(head.method, "GET" | "HEAD") && head.upgrade != Upgrade::WebSocket;
+        let own = door.role == Role::Admin || target.starts_with(&*shared.options.prefix);
+        let (path, pinned) = match reads && !own {
+            true => pinned::strip(&target, shared.resources.epoch),
+            false => (Cow::Borrowed(&*target), None),
+        };
         let mut fields = head.fields();
         let peer = conn.peer.address();
         let peer_ip = if let Address::Ip(address) = &peer { Some(address.ip()) } else { None };
@@ -209,6 +217,7 @@ impl Shard {
             body: Body::new(head.framing),
             expects_continue: head.expect_continue,
             admin: door.role == Role::Admin,
+            pinned,
             ..Work::new(head.method, &path, scheme, fields, client, self.now_ms)
         });
         let limit = shared.options.max_body_bytes;
@@ -230,7 +239,7 @@ impl Shard {
             Upgrade::WebSocket => self.plan_websocket(&mut work, authority)?,
             _ if matches!(head.method, "GET" | "HEAD") && head.framing == Framing::None => {
                 work.resource = Some(ResourceKey::new(work.scheme, authority, &work.target));
-                if head.method == "GET" {
+                if head.method == "GET" && !self.is_monitor(&work) {
                     self.plan_watch(&mut work, authority)?;
                 }
             }
@@ -326,7 +335,7 @@ impl Shard {
         if asks_node && !resource_of_node {
             self.serve_own(key, body);
         } else if reads {
-            self.advance(key);
+            self.read_resource(key);
         } else {
             self.call(key, body, None);
         }

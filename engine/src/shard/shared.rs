@@ -1,5 +1,6 @@
 //! What the shards of a node share, and what can be put into a shard's inbox.
 use crate::app::{Address, Answer, Answers, App, ExchangeId};
+use crate::dialect::monitor::Words;
 use crate::http::forwarded::TrustedProxies;
 use crate::http::head::HeadLimits;
 use crate::http::host::HostRules;
@@ -121,6 +122,8 @@ pub struct Shared {
     pub hub: Arc<Hub>,
     /// Freshness.
     pub resources: Resources,
+    /// What monitor URLs have in common.
+    pub words: Arc<Words>,
     /// Figures.
     pub metrics: Arc<Metrics>,
     /// Where the access log goes, if there is one.
@@ -142,6 +145,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Bring those figures up to date that are counted elsewhere.
+    pub fn count(&self) {
+        self.metrics.sets.store(self.resources.monitors.len() as u64, Relaxed);
+    }
+
     /// Connections of the whole node.
     pub fn connections(&self) -> usize {
         self.loads.iter().map(|n| n.load(Relaxed)).sum()

@@ -51,8 +51,10 @@ pub enum Sending {
 pub struct Work {
     /// Method as sent.
     pub method: Cow<'static, str>,
-    /// Normalised path and query.
+    /// Normalised path and query, without what pins it.
     pub target: Arc<str>,
+    /// The representation at this offset or later is asked for.
+    pub pinned: Option<u64>,
     /// HTTP minor version.
     pub minor: u8,
     /// `http` or `https`.
@@ -131,6 +133,7 @@ impl Work {
         Self {
             method: owned_method(method),
             target: target.into(),
+            pinned: None,
             minor: 1,
             scheme,
             fields: fields.into(),

@@ -2,6 +2,7 @@
 use arbitrary::Arbitrary;
 use freshwire_engine::hub::{Encode, Form, Inlet, Message, TopicId};
 use freshwire_engine::resource::flights::Waiter;
+use freshwire_engine::resource::monitors::News;
 use freshwire_engine::resource::representation::Representation;
 use freshwire_engine::resource::watch::{Notices, Reader};
 use std::collections::VecDeque;
@@ -124,6 +125,12 @@ impl Notices for Words {
         Arc::new(Said(String::new()))
     }
     fn reset(&self) -> Arc<dyn Encode> {
+        Arc::new(Said(String::new()))
+    }
+    fn news(&self, _: News) -> Arc<dyn Encode> {
+        Arc::new(Said(String::new()))
+    }
+    fn revoked(&self) -> Arc<dyn Encode> {
         Arc::new(Said(String::new()))
     }
 }

@@ -5,6 +5,7 @@ use crate::options::Transport;
 use crate::stamp::now_ns;
 use crate::wire::Stage;
 use freshwire_engine::net::sys;
+use std::cmp::Reverse;
 use std::os::fd::AsRawFd;
 
 /// Waits that a server does not make, one after the other, after which it is taken at its word.
@@ -55,7 +56,12 @@ impl Crowd {
         let Some(socket) = &member.socket else { return };
         self.out.clear();
         if index < self.size {
-            self.plan.request(index, &member.wire.scan.last, &mut self.out);
+            match &member.wire.scan.follow {
+                Some(follow) if !follow.target.is_empty() => {
+                    self.plan.request_for(&follow.target, index, &mut self.out);
+                }
+                _ => self.plan.request(index, &member.wire.scan.last, &mut self.out),
+            }
         } else {
             self.out.extend_from_slice(&self.plan.change);
         }
@@ -92,6 +98,20 @@ impl Crowd {
         }
     }
 
+    /// Have those ask whose pause is over.
+    pub(super) fn wake(&mut self) {
+        let now = now_ns();
+        while let Some(Reverse((due, index))) = self.resting.peek().copied().filter(|rest| rest.0.0 <= now) {
+            self.resting.pop();
+            let Member { presence, wire, socket, .. } = &self.members[index as usize];
+            if *presence == Presence::There && socket.is_some() && wire.stage == Stage::Idle {
+                self.ask(index as usize, now);
+            } else if *presence == Presence::Connecting {
+                self.resting.push(Reverse((due + IMPATIENT_NS, index)));
+            }
+        }
+    }
+
     /// A request has been answered.
     pub(super) fn answered(&mut self, index: usize, status: u16, now: u64) {
         let poster = index >= self.size;
@@ -108,6 +128,15 @@ impl Crowd {
             self.counts.waits_ended += u64::from(status == 304);
             if member.impatient == MAX_IMPATIENT {
                 return self.end(index, "it answers 304 without waiting".into());
+            }
+        } else if let Some(follow) = &member.wire.scan.follow {
+            let pause_ns = follow.pause_ns;
+            *self.counts.statuses.entry(status).or_default() += 1;
+            if member.presence != Presence::There && status >= 400 {
+                return self.end(index, format!("status {status}").into());
+            }
+            if pause_ns > 0 {
+                return self.resting.push(Reverse((now + pause_ns, index as u32)));
             }
         } else {
             if member.presence != Presence::There {

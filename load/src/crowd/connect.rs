@@ -108,8 +108,15 @@ impl Crowd {
             return pacer.free.push(index as u32);
         }
         // One that waits with what it has is answered when there is something new.
-        let waits =
-            self.plan.transport == Transport::LongPoll && !self.members[index].wire.scan.last.is_empty();
+        let scan = &self.members[index].wire.scan;
+        let waits = match self.plan.transport {
+            Transport::LongPoll => !scan.last.is_empty(),
+            Transport::Wait => scan.follow.as_ref().is_some_and(|follow| follow.waits()),
+            _ => false,
+        };
+        if scan.follow.as_ref().is_some_and(|follow| known && follow.pause_ns > 0) {
+            return; // `wake` asks
+        }
         self.ask(index, now_ns());
         if self.ready == Ready::Connected || waits || index < self.stall {
             self.there(index);

@@ -5,6 +5,7 @@ mod connect;
 mod read;
 
 use crate::counts::Counts;
+use crate::follow::Follow;
 use crate::options::{Options, Ready, Transport};
 use crate::orders::Orders;
 use crate::pacer::Pacer;
@@ -12,7 +13,8 @@ use crate::plan::Plan;
 use crate::stamp::now_ns;
 use crate::wire::Wire;
 use freshwire_engine::net::sys::{self, EPOLLET, EPOLLIN, Poller, Ready as Event, Timer};
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -97,6 +99,8 @@ pub struct Crowd {
     /// GETs and POSTs at a rate.
     gets: Pacer,
     posts: Pacer,
+    /// Members that pause, and until when.
+    resting: BinaryHeap<Reverse<(u64, u32)>>,
     /// Members ask again as soon as they are answered.
     asking: bool,
     cut_ns: u64,
@@ -133,6 +137,12 @@ impl Crowd {
             since_ns: 0,
             newest: 0,
         };
+        let mut members: Vec<Member> = std::iter::repeat_with(member).take(size + posters).collect();
+        if options.transport == Transport::Wait {
+            for member in &mut members[..size] {
+                member.wire.scan.follow = Some(Box::new(Follow::new(options.pinned)));
+            }
+        }
         let mut posts = Pacer::new(if posters > 0 { options.change_rate } else { 0.0 });
         posts.free = (size as u32..(size + posters) as u32).rev().collect();
         Ok(Self {
@@ -144,7 +154,7 @@ impl Crowd {
             size,
             poller,
             timer,
-            members: std::iter::repeat_with(member).take(size + posters).collect(),
+            members,
             queue: (0..size as u32).collect(),
             queued_at: Instant::now(),
             begun: 0,
@@ -156,6 +166,7 @@ impl Crowd {
             ended: BTreeMap::new(),
             gets: Pacer::new(options.rate),
             posts,
+            resting: BinaryHeap::new(),
             asking: false,
             cut_ns: 0,
             scratch: vec![0; 256 * 1024],
@@ -210,7 +221,9 @@ impl Crowd {
             wait = Duration::from_millis(1); // the pace decides
         }
         let now = now_ns();
-        if let Some(due) = [self.gets.wait(now), self.posts.wait(now)].into_iter().flatten().min() {
+        let rested =
+            self.resting.peek().map(|Reverse((due, _))| Duration::from_nanos(due.saturating_sub(now)));
+        if let Some(due) = [self.gets.wait(now), self.posts.wait(now), rested].into_iter().flatten().min() {
             self.timer.set(due);
         }
         let n = self.poller.wait(&mut self.events, wait.as_millis() as i32);
@@ -222,6 +235,7 @@ impl Crowd {
             }
         }
         self.send_due();
+        self.wake();
     }
 
     fn transport(&self, index: usize) -> Transport {

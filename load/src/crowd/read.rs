@@ -54,6 +54,10 @@ impl Crowd {
                 Seen::Ping(payload) => client_frame(Op::Pong, payload, out),
                 Seen::Close(code) => over = Some(format!("close {code}").into()),
                 Seen::Gone => over = Some(Reason::from("gone")),
+                Seen::Told(told) => counts.told(told),
+                Seen::Reread { least, made_at, stamp } => counts.reread(least, made_at, stamp),
+                Seen::Made(position, stamp) if index >= self.size => counts.made(position, stamp),
+                Seen::Made(..) => {}
             };
             let taken = match received {
                 Ok(Some(0)) => wire.end(transport, &mut seen),
@@ -72,7 +76,8 @@ impl Crowd {
             }
             // Who comes back with a position is told nothing if nothing has changed.
             let enough = self.ready == Ready::Answered || self.cut_ns > 0 && !wire.scan.last.is_empty();
-            if answered && enough && transport != Transport::Get || message {
+            let by_status = matches!(transport, Transport::Get | Transport::Wait);
+            if answered && enough && !by_status || message {
                 self.there(index);
             }
             if let Some(reason) = over.or(taken.err()) {

@@ -1,4 +1,4 @@
-"""The command line: `freshwire serve`, `dev`, `proxy`, `watch`, `bench`, `config`. One module a command.
+"""The command line: `freshwire serve`, `proxy`, `dev`, `watch`, `bench`, `doctor`, `config`. One module a command.
 
 An error that is the operator's is a line on standard error: exit code 2 for wrong usage, 1 for an address
 that cannot be had or a stream that cannot be followed.
@@ -6,6 +6,7 @@ that cannot be had or a stream that cannot be followed.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Annotated
 
@@ -16,10 +17,14 @@ from freshwire.exceptions import AddressError, FollowError, OptionError
 EXIT_USAGE = 2
 
 
-def _application() -> typer.Typer:
-    """The commands, imported only when the command line runs."""
-    from freshwire.cli import bench, config, dev, proxy, serve, watch
+COMMANDS = ("serve", "proxy", "dev", "watch", "bench", "doctor", "config")
+"""Each is a function of the module of that name."""
 
+
+def _application(first: str) -> typer.Typer:
+    """The command that the first argument names, or all for whoever did not name one: importing the others takes
+    longer than all else that a node does before its first answer.
+    """
     application = typer.Typer(
         help="REST for the data, push for the change: every copy of a resource kept fresh.",
         no_args_is_help=True,
@@ -28,8 +33,8 @@ def _application() -> typer.Typer:
         rich_markup_mode="rich",
     )
     application.callback()(_root)
-    for command in (serve.serve, dev.dev, proxy.proxy, watch.watch, bench.bench, config.config):
-        application.command()(command)
+    for name in [first] if first in COMMANDS else COMMANDS:
+        application.command()(getattr(importlib.import_module(f"freshwire.cli.{name}"), name))
     return application
 
 
@@ -53,7 +58,7 @@ def _root(
 def main() -> None:
     """Run the command line."""
     try:
-        _application()()
+        _application(sys.argv[1] if len(sys.argv) > 1 else "")()
     except OptionError as error:
         fail(str(error), EXIT_USAGE)
     except (AddressError, FollowError) as error:

@@ -39,9 +39,10 @@ class Transport(StrEnum):
     websocket = "websocket"
     long_poll = "long-poll"
     get = "get"
+    wait = "wait"
 
 
-NAMES = {"sse": "SSE", "websocket": "WebSocket", "long-poll": "long-poll", "get": "GET"}
+NAMES = {"sse": "SSE", "websocket": "WebSocket", "long-poll": "long-poll", "get": "GET", "wait": "waits"}
 
 
 def bench(

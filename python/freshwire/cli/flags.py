@@ -111,6 +111,14 @@ FLAGS = (
         text="A line a request, with position and cache status.",
     ),
     _flag(
+        "purge",
+        list[str] | None,
+        "--purge",
+        panel=APPLICATION,
+        metavar="CACHE=WHICH",
+        text="A cache in front, to purge of what changes: varnish=http://127.0.0.1:6081. Repeatable.",
+    ),
+    _flag(
         "allow_hosts",
         list[str] | None,
         "--allow-host",

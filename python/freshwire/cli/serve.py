@@ -122,6 +122,7 @@ def _server(
             opened.listeners,
             root_path=settings.root_path,
             lifespan=settings.lifespan,
+            caches=effective.caches,
         )
     except ValueError as error:
         raise OptionError(str(error)) from None

@@ -43,13 +43,13 @@ def watch(
     ] = "",
 ) -> None:
     """Follow a live resource: print it, then what changes, until it is gone."""
-    if not _is_http(url):
+    if not is_http(url):
         raise OptionError(f"{url!r} is not an HTTP URL: http://127.0.0.1:8000/matches/7")
     show = as_lines() if as_json else Screen(colour=sys.stdout.isatty()).show
     parser = Parser()
     parser.resume(since)
     try:
-        asyncio.run(_watch(url, _headers(header or []), parser, show, once))
+        asyncio.run(_watch(url, headers_of(header or []), parser, show, once))
     except WatchEnded as error:
         _say(f"{url}: {error}")
         raise typer.Exit(1) from None
@@ -57,7 +57,7 @@ def watch(
         raise typer.Exit(0) from None
 
 
-def _is_http(url: str) -> bool:
+def is_http(url: str) -> bool:
     """Whether this can be an HTTP URL at all."""
     try:
         parts = httpx.URL(url)
@@ -66,7 +66,7 @@ def _is_http(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.host)
 
 
-def _headers(lines: list[str]) -> dict[str, str]:
+def headers_of(lines: list[str]) -> dict[str, str]:
     """The headers of the request. Raises OptionError."""
     headers: dict[str, str] = {}
     for line in lines:

@@ -10,15 +10,18 @@ import json
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from freshwire import running
 from freshwire.asgi.server import Listener, Server
 from freshwire.proxy import Proxy
 from freshwire.testing.watch import Transport, Watch, events
+
+if TYPE_CHECKING:
+    from freshwire.purge import Cache
 
 DEFAULTS: Mapping[str, object] = {
     "drain_timeout_s": 0.1,
@@ -43,16 +46,21 @@ class node:  # noqa: N801 - reads as what it stands for: `with node(app) as live
         *,
         root_path: str = "",
         lifespan: Literal["auto", "on", "off"] = "auto",
+        purge: Sequence[object] = (),
         **options: object,
     ) -> None:
         """Do nothing yet.
 
         app: an ASGI application.
+        purge: caches in front, as the option of this name has them: `["varnish=http://127.0.0.1:6081"]`.
         options: options of the engine, by the names of `freshwire config`.
         """
-        self._make: Callable[[list[Listener]], Server | Proxy] = lambda listeners: Server(
-            app, {**DEFAULTS, **options}, listeners, root_path=root_path, lifespan=lifespan
-        )
+        def make(listeners: list[Listener]) -> Server | Proxy:
+            caches = _caches(purge)
+            chosen = _options({**DEFAULTS, **options}, caches)
+            return Server(app, chosen, listeners, root_path=root_path, lifespan=lifespan, caches=caches)
+
+        self._make = make
         self._live: LiveNode | None = None
 
     def __enter__(self) -> LiveNode:
@@ -185,3 +193,21 @@ class LiveNode:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         await running.serve(self._server, self._stop, self._started.set)
+
+
+def _caches(purge: Sequence[object]) -> Sequence[Cache]:
+    """Raises OptionError."""
+    if not purge:
+        return ()
+    from freshwire.purge import caches  # here: it imports httpx, which takes its time
+
+    return caches(purge)
+
+
+def _options(options: Mapping[str, object], caches: Sequence[Cache]) -> dict[str, object]:
+    """With the fields that the caches read. Raises OptionError."""
+    if not caches:
+        return dict(options)
+    from freshwire.purge import with_fields
+
+    return with_fields(options, caches)

@@ -1,0 +1,196 @@
+// One resource in the tab that leads: reads it, keeps one transport delivering and at most one more on trial, and
+// changes over only when the one on trial has proved itself. What arrives goes to `leader.publish`.
+
+import { choose, type Transport } from "./choose.js";
+import { refusal, type Failure } from "./failure.js";
+import type { Leader } from "./leader.js";
+import { linked } from "./link.js";
+import { merge } from "./merge_patch.js";
+import { pause, sleep } from "./pace.js";
+import { lag } from "./position.js";
+import { fromResponse, positionOf, successor, type Representation } from "./representation.js";
+import type { Resource } from "./resource.js";
+import { poll } from "./transports/poll.js";
+import { sse } from "./transports/sse.js";
+import { websocket } from "./transports/websocket.js";
+
+/** An ordinary read has to begin its answer within this time. */
+const READ_MS = 30_000;
+
+/** Delivers until the signal aborts, and calls `proven` when it is seen to work. Throws Failure. */
+export type Deliver = (feed: Feed, signal: AbortSignal, proven: () => void) => Promise<void>;
+
+/** What a wait says of one resource. */
+export interface Notice {
+  position: string;
+  pinned?: string;
+  etag?: string;
+  body?: string;
+  patch?: unknown;
+  base?: string;
+}
+
+export interface Feed {
+  url: string;
+  leader: Leader;
+  resource: Resource;
+  /** Whether it is of the page's own origin. */
+  isNear: boolean;
+  /** What an event stream has said of the time until it may be opened again, ms. */
+  retryMs: number;
+  /** The whole URL at which to wait for changes of the representation. */
+  monitor(): string | undefined;
+  /** Where to read a representation that is made at a position or later; undefined if the node has no such place. */
+  pinned(position?: string): string | undefined;
+  publish(representation: Representation): void;
+  /** What delivered does not for now. */
+  trouble(failure: Failure): void;
+  /** GET, at its own URL or a pinned one. Throws Failure. */
+  read(signal: AbortSignal, pinned?: string, cache?: RequestCache): Promise<void>;
+  /** Take what a notice brings, or read what it announces after a delay. Throws Failure if it is gone. */
+  follow(notice: Notice, delayMs: number): Promise<void>;
+  /** Go for the best transport there is now, unless it delivers already. */
+  pick(): void;
+  /** Begin again at once: the network is another one, or is there again. */
+  restart(): void;
+  stop(): void;
+}
+
+interface Attempt {
+  by: Transport | "read";
+  stop: AbortController;
+}
+
+export function feedOf(resource: Resource, leader: Leader): Feed {
+  const { url } = resource;
+  const { origin } = new URL(url);
+  const { settings, feeds, publish } = leader;
+  const { transports, credentials, headers } = settings;
+  const isNear = origin === globalThis.location?.origin;
+  const stop = new AbortController();
+  const alive = AbortSignal.any([leader.signal, stop.signal]);
+  /** What delivers now, and what is being tried. */
+  let current: Attempt | undefined;
+  let trial: Attempt | undefined;
+  let failures = 0;
+  let timer: ReturnType<typeof setTimeout>;
+  /** Where the newest change can be read that has not been read yet. */
+  let wanted: string | undefined;
+
+  const deliver: Record<Attempt["by"], Deliver> = {
+    sse,
+    websocket,
+    poll,
+    wait: (...args) => leader.wait(origin)(...args),
+    read: (feed, signal) => feed.read(signal),
+  };
+
+  const best = (): Attempt["by"] => {
+    if (!resource.representation) return "read";
+    const all = [...feeds.keys()].filter((one) => new URL(one).origin === origin);
+    return choose({
+      order: transports,
+      demoted: (transport) => leader.isDemoted(origin, transport),
+      monitor: !!feed.monitor(),
+      socket: (credentials === "include" || (credentials === "same-origin" && isNear)) && !Object.keys(headers).length,
+      resources: all.length,
+      before: all.indexOf(url),
+    });
+  };
+
+  const proven = (attempt: Attempt): void => {
+    if (attempt === trial) {
+      current?.stop.abort();
+      current = attempt;
+      trial = undefined;
+      failures = 0;
+    }
+    if (attempt === current) publish({ url, status: "live", transport: attempt.by as Transport });
+  };
+
+  const ended = (attempt: Attempt, error?: Failure): void => {
+    const { by, stop } = attempt;
+    stop.abort();
+    if (attempt === trial) trial = undefined;
+    else current = undefined;
+    const { fate, afterMs = 0, problem } = error ?? {};
+    if (fate === "gone") {
+      leader.remove(url);
+      return publish({ url, status: fate, problem });
+    }
+    if (by === "read" && !error) return leader.settle();
+    if (!current) feed.trouble(error ?? {});
+    if (fate) return leader.demote(origin, by as Transport);
+    const pauseMs = (!error && feed.retryMs) || pause(++failures);
+    timer = setTimeout(feed.pick, Math.max(afterMs, pauseMs));
+  };
+
+  const feed: Feed = {
+    url,
+    leader,
+    resource,
+    isNear,
+    retryMs: 0,
+    stop: () => stop.abort(),
+    monitor() {
+      const target = linked(resource.representation?.headers.link, "monitor");
+      return target && new URL(target, url).href;
+    },
+    pinned: (position) =>
+      feed.monitor() && position && url + (url.includes("?") ? "&" : "?") + "fresh=" + position.replace(/\B.{8}-/, "-"),
+    publish: (representation) => publish({ url, representation }),
+    trouble: ({ problem, message }) =>
+      publish({ url, status: resource.representation ? "stale" : "connecting", problem: problem ?? { detail: message } }),
+    async read(signal, pinned, cache) {
+      const response = await leader.ask(pinned ?? url, { cache: pinned ? "default" : cache }, signal, READ_MS);
+      // A pinned URL of a node that is no more is gone; the resource may be there.
+      if (pinned && response.status === 410) return feed.read(signal, undefined, "no-cache");
+      if (!response.ok) throw await refusal(response);
+      feed.publish(await fromResponse(response));
+    },
+    async follow({ position, pinned, etag, body, patch, base }, delayMs) {
+      const have = resource.representation!;
+      if (lag(positionOf(have), position) <= 0) return;
+      if (patch !== undefined && base && base === have.headers.etag)
+        body = JSON.stringify(merge(JSON.parse(have.body as string), patch));
+      if (body !== undefined) return feed.publish(successor(have, body, position, etag));
+      const isReading = wanted;
+      wanted = pinned ? new URL(pinned, url).href : url;
+      for (let failures = 0; !isReading && wanted && !alive.aborted; ) {
+        await sleep(delayMs, alive);
+        const reading: string = wanted;
+        try {
+          await feed.read(alive, reading === url ? undefined : reading, "no-cache");
+          failures = delayMs = 0;
+          if (reading === wanted) wanted = undefined;
+        } catch (error) {
+          const { fate, afterMs = 0 } = error as Failure;
+          if (fate) throw error;
+          delayMs = Math.max(afterMs, pause(++failures));
+        }
+      }
+    },
+    pick() {
+      clearTimeout(timer);
+      if (alive.aborted) return;
+      const by = best();
+      if (by === trial?.by) return;
+      trial?.stop.abort();
+      trial = undefined;
+      if (by === current?.by) return;
+      const stop = new AbortController();
+      const attempt: Attempt = (trial = { by, stop });
+      const signal = AbortSignal.any([alive, stop.signal]);
+      deliver[by](feed, signal, () => proven(attempt))
+        .catch((error) => error)
+        .then((error) => signal.aborted || ended(attempt, error));
+    },
+    restart() {
+      trial?.stop.abort();
+      current?.stop.abort();
+      trial = current = undefined;
+      feed.pick();
+    },
+  };
+  return feed;
+}

@@ -1,0 +1,33 @@
+// The resource over a WebSocket with the subprotocol freshwire.v1. A message has no position, so what it brings is only
+// known to be no older than what was there; the first message is the proof, and a silent socket is opened again, because
+// a page does not see its heartbeats.
+
+import { failure } from "../failure.js";
+import type { Feed } from "../feed.js";
+import { aborted } from "../pace.js";
+import { successor } from "../representation.js";
+
+export function websocket(feed: Feed, signal: AbortSignal, proven: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const { patienceMs, silenceMs } = feed.leader.settings;
+    const socket = new WebSocket(feed.url.replace(/^http/, "ws"), "freshwire.v1");
+    const close = (): void => socket.close();
+    let timer = setTimeout(close, patienceMs);
+    let came = false;
+    void aborted(signal).then(close);
+    socket.onmessage = ({ data }) => {
+      clearTimeout(timer);
+      timer = setTimeout(close, silenceMs);
+      came = true;
+      proven();
+      feed.publish(successor(feed.resource.representation!, data));
+    };
+    socket.onclose = ({ code }) => {
+      clearTimeout(timer);
+      const status = code - 4000;
+      if (status > 399 && status < 600) reject(failure("gone", "", { status }));
+      else if (came) resolve();
+      else reject(failure("demote", `a WebSocket brought nothing (${code})`));
+    };
+  });
+}

@@ -1,0 +1,290 @@
+//! The words of monitor URLs: how they are written and read, and what a wait on one is answered with.
+//!
+//! Every answer is a cacheable one and true for ever: an old one only says less. Nothing here knows of sets or sockets.
+//! Called by the shard that has the request, and by the hub, once for all who wait on one URL.
+use crate::http::fields::Fields;
+use crate::http::refusal::problem;
+use crate::http::response::{BodyFraming, DateClock, LAST_CHUNK, write_head};
+use crate::hub::{Encode, Form};
+use crate::resource::grid::Grid;
+use crate::resource::monitors::{Asked, News};
+use crate::resource::pinned;
+use crate::resource::position::{Epoch, Position, parse};
+use crate::resource::sets::Name;
+use crate::transport::sse::{self, Event};
+use serde_json::Value;
+use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What the monitor URLs of a node have in common.
+#[derive(Clone, Debug)]
+pub struct Words {
+    /// The path prefix that belongs to the node.
+    pub prefix: Box<str>,
+    /// The log that positions belong to.
+    pub epoch: Epoch,
+    /// When waits end.
+    pub grid: Grid,
+    /// Say for each change where no stale copy of it can be read (option `pin`).
+    pub pin: bool,
+}
+
+/// Why a monitor URL is not one, or not one of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadUrl {
+    /// It is not written as one.
+    Malformed(&'static str),
+    /// Its position belongs to another log.
+    OtherLog,
+}
+
+const FORM: &str =
+    "a monitor URL is <prefix>watch/<set>/<position>?c=<cycle>, with &sse behind it for an event stream";
+
+impl Words {
+    /// What a monitor URL asks for. Only what [`Words::url`] writes is one.
+    pub fn read(&self, url: &str) -> Result<Asked, BadUrl> {
+        let malformed = BadUrl::Malformed(FORM);
+        let rest =
+            url.strip_prefix(&*self.prefix).and_then(|rest| rest.strip_prefix("watch/")).ok_or(malformed)?;
+        let (path, query) = rest.split_once('?').ok_or(malformed)?;
+        let (set, position) = path.split_once('/').ok_or(malformed)?;
+        let set = Name::parse(set).ok_or(malformed)?;
+        let (epoch, salt, since) = parse(position).ok_or(malformed)?;
+        let (cycle, events) = match query.strip_suffix("&sse") {
+            Some(query) => (query, true),
+            None => (query, false),
+        };
+        let cycle = cycle.strip_prefix("c=").and_then(number).ok_or(malformed)?;
+        if salt.is_some() {
+            return Err(malformed);
+        }
+        if epoch != self.epoch.to_string() {
+            return Err(BadUrl::OtherLog);
+        }
+        Ok(Asked { set, since, cycle, events })
+    }
+
+    /// A monitor URL.
+    pub fn url(&self, set: Name, since: u64, cycle: u64) -> String {
+        format!("{}watch/{set}/{}?c={cycle}", self.prefix, self.position(since))
+    }
+
+    fn position(&self, offset: u64) -> Position {
+        Position { epoch: self.epoch, offset }
+    }
+
+    /// The answer to a wait as JSON; the next URL is of this cycle.
+    pub fn json(&self, news: &News, next_cycle: u64) -> String {
+        let mut text = format!("{{\"position\":\"{}\",\"changes\":[", self.position(news.offset));
+        for (at, (resource, offset)) in news.changes.iter().enumerate() {
+            let target = resource.path_and_query();
+            let separator = if at > 0 { "," } else { "" };
+            // A `String` takes everything.
+            let _ = write!(text, "{separator}{{\"url\":{}", Value::from(target));
+            if self.pin {
+                let pinned = pinned::url(target, self.position(*offset));
+                let _ = write!(text, ",\"pinned\":{}", Value::from(pinned));
+            }
+            text.push('}');
+        }
+        let _ = write!(text, "],\"next\":{}}}", Value::from(self.url(news.set, news.offset, next_cycle)));
+        text
+    }
+
+    /// The same as one event.
+    pub fn event(&self, form: Form, news: &News, next_cycle: u64) -> Vec<u8> {
+        let (data, id) = (self.json(news, next_cycle), self.position(news.offset).to_string());
+        let event = Event { event: None, id: Some(&id), retry_ms: None, data: Some(data.as_bytes()) };
+        let mut out = Vec::with_capacity(data.len() + 64);
+        // Its fields are ours and have no line ends: it cannot fail.
+        let _ = if form == Form::Sse {
+            sse::encode_chunked(&event, &mut out)
+        } else {
+            sse::encode(&event, &mut out)
+        };
+        out
+    }
+
+    /// In which cycle whoever gets this goes on, now.
+    pub fn next_cycle(&self, news: &News, unix_ms: u64) -> u64 {
+        let phase_ms = self.grid.phase_ms(news.set);
+        if news.changes.is_empty() {
+            self.grid.after(phase_ms, news.cycle, unix_ms)
+        } else {
+            self.grid.cycle(phase_ms, unix_ms)
+        }
+    }
+
+    fn response(&self, news: &News) -> Vec<u8> {
+        let unix_ms = unix_ms();
+        let body = self.json(news, self.next_cycle(news, unix_ms));
+        let mut out = Vec::with_capacity(body.len() + 256);
+        let fields = fields("application/json", self.grid.cycle_s());
+        let date = *DateClock::default().at(unix_ms / 1000);
+        write_head(&mut out, 1, 200, &fields, BodyFraming::Length(body.len() as u64), true, &date);
+        out.extend_from_slice(body.as_bytes());
+        out
+    }
+}
+
+fn number(digits: &str) -> Option<u64> {
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
+/// Milliseconds since 1970.
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// The fields of every answer on a monitor URL: any cache may keep it, and a page of any origin may read it, because the
+/// URL is all it takes to ask.
+pub fn fields(content_type: &str, max_age_s: u64) -> Fields {
+    let mut fields = Fields::with_capacity(3, 128);
+    fields.push("content-type", content_type);
+    fields.push_display("cache-control", format_args!("public, max-age={}", max_age_s.max(1)));
+    fields.push("access-control-allow-origin", "*");
+    fields
+}
+
+/// News on their way to who waits on one URL.
+pub struct Told {
+    words: Arc<Words>,
+    news: News,
+    /// What ends the wait; encoded once.
+    end: [OnceLock<Arc<[u8]>>; 2],
+}
+
+impl Told {
+    /// Nothing is encoded yet.
+    pub fn new(words: Arc<Words>, news: News) -> Self {
+        Self { words, news, end: Default::default() }
+    }
+}
+
+impl Encode for Told {
+    fn encode(&self, form: Form) -> Vec<u8> {
+        match form {
+            Form::Sse | Form::SseUnchunked => {
+                self.words.event(form, &self.news, self.words.next_cycle(&self.news, unix_ms()))
+            }
+            Form::Poll => self.words.response(&self.news),
+            Form::WebSocket | Form::WebSocketDeflate => vec![],
+        }
+    }
+
+    fn unchanged(&self, form: Form) -> Arc<[u8]> {
+        let end = &self.end[usize::from(form == Form::SseUnchunked)];
+        end.get_or_init(|| match form {
+            Form::Sse | Form::SseUnchunked => {
+                let nothing = News { changes: vec![], ..self.news.clone() };
+                let mut out = self.words.event(form, &nothing, self.words.next_cycle(&nothing, unix_ms()));
+                if form == Form::Sse {
+                    out.extend_from_slice(LAST_CHUNK);
+                }
+                out.into()
+            }
+            form => self.encode(form).into(),
+        })
+        .clone()
+    }
+}
+
+/// What whoever waits on a set is told when it is revoked.
+pub struct Revoked;
+
+/// Why nobody can wait on a set.
+pub const GONE: &str =
+    "this set is not known here (any more): read the resource again, its Link names a new one";
+
+impl Encode for Revoked {
+    fn encode(&self, form: Form) -> Vec<u8> {
+        match form {
+            Form::Sse => LAST_CHUNK.into(),
+            Form::Poll => {
+                let body = problem(410, GONE);
+                let date = *DateClock::default().at(unix_ms() / 1000);
+                let fields = fields("application/problem+json", 1);
+                let mut out = vec![];
+                write_head(&mut out, 1, 410, &fields, BodyFraming::Length(body.len() as u64), true, &date);
+                out.extend_from_slice(&body);
+                out
+            }
+            _ => vec![],
+        }
+    }
+
+    fn unchanged(&self, form: Form) -> Arc<[u8]> {
+        self.encode(form).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::key::ResourceKey;
+    use proptest::prelude::*;
+
+    fn words() -> Words {
+        Words {
+            prefix: "/.fresh/".into(),
+            epoch: Epoch::from_bits(0x0123_4567),
+            grid: Grid::new(12.0),
+            pin: true,
+        }
+    }
+
+    const SET: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+    #[test]
+    fn a_monitor_url_is_read_exactly_as_it_is_written() {
+        let set = Name::parse(SET).unwrap();
+        let url = words().url(set, 7, 130);
+        assert_eq!(url, format!("/.fresh/watch/{SET}/01234567-7?c=130"));
+        let asked = Asked { set, since: 7, cycle: 130, events: false };
+        assert_eq!(words().read(&url), Ok(asked));
+        assert_eq!(words().read(&format!("{url}&sse")), Ok(Asked { events: true, ..asked }));
+        assert_eq!(words().read(&url.replace("01234567", "00000000")), Err(BadUrl::OtherLog));
+        for bad in [
+            url.replace("?c=130", ""),
+            url.replace("c=130", "c="),
+            url.replace("c=130", "c=0130"),
+            url.replace("c=130", "c=+130"),
+            url.replace("c=130", "c=99999999999999999999"),
+            url.replace("c=130", "sse&c=130"),
+            url.replace("c=130", "c=130&c=131"),
+            url.replace("c=130", "c=130&sse&sse"),
+            url.replace("c=130", "c=130&x=1"),
+            url.replace("c=130", "c=130&sse=1"),
+            url.replace("-7", "-07"),
+            url.replace("01234567-7", "0123456789abcdef-7"),
+            url.replace(SET, "AAAAAAAAAAAAAAAAAAAAAB"),
+            url.replace(SET, "AAAAAAAAAAAAAAAAAAAAA"),
+            url.replace(SET, "AAAAAAAAAAAAAAAAAAAA=="),
+            url.replace("/.fresh/", "/"),
+            url.replace("watch", "watch/"),
+        ] {
+            assert!(matches!(words().read(&bad), Err(BadUrl::Malformed(_))), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_breaks_the_json_and_everything_in_it_can_be_asked(
+            target in "/[ -~é]{0,20}", offset in 1u64..1 << 60, cycle in 0u64..1 << 40, next in 0u64..1 << 40,
+        ) {
+            let set = Name::parse(SET).unwrap();
+            let resource = ResourceKey::new("http", "h", &target);
+            let news = News { set, offset: offset + 1, changes: vec![(resource, offset)], cycle };
+            let json: Value = serde_json::from_str(&words().json(&news, next)).unwrap();
+            prop_assert_eq!(json["changes"][0]["url"].as_str(), Some(&*target));
+            let (stripped, pinned) = pinned::strip(json["changes"][0]["pinned"].as_str().unwrap(), words().epoch);
+            prop_assert_eq!((&*stripped, pinned), (&*target, Some(offset)));
+            let asked = words().read(json["next"].as_str().unwrap()).unwrap();
+            prop_assert_eq!((asked.set, asked.since, asked.cycle), (set, offset + 1, next));
+            prop_assert_eq!(json["position"].as_str(), Some(&*words().position(offset + 1).to_string()));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+"""One node for all of these tests, whose waits are short."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from freshwire.testing import LiveNode, node
+
+from tests.promises.conftest import OPTIONS
+from tests.promises.site import Site
+
+CYCLE_S = 0.1
+"""So that many end with nothing while a test runs."""
+
+IMPATIENT: dict[str, Any] = {**OPTIONS, "app_timeout_s": 1.0, "watch_cycle_s": CYCLE_S, "max_sets": 6}
+"""So few sets that some are not there any more when somebody waits on them."""
+
+
+@pytest.fixture(scope="package")
+def site() -> Site:
+    return Site()
+
+
+@pytest.fixture(scope="package")
+def live(site: Site) -> Iterator[LiveNode]:
+    with node(site, **IMPATIENT) as live:
+        yield live
+        assert live.stats()["panics"] == 0
