@@ -10,6 +10,7 @@ use crate::exchange::Exchange;
 use crate::fields::{self, Framing};
 use crate::http;
 use crate::lease::{Lease, Need};
+use crate::response;
 use crate::thread::Thread;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -142,11 +143,11 @@ fn agreed(
 async fn deny(
     thread: &Arc<Thread>,
     exchange: &Arc<Exchange>,
-    response: Response<Incoming>,
+    denial: Response<Incoming>,
 ) -> Result<(), Refusal> {
-    let head = fields::response_head(response.status().as_u16(), response.headers(), false)
-        .map_err(http::ambiguous)?;
-    http::pass(thread, exchange, head, response.into_body()).await
+    let head = fields::response_head(denial.status().as_u16(), denial.headers(), false)
+        .map_err(response::ambiguous)?;
+    response::pass(thread, exchange, head, denial.into_body(), response::When::AtOnce).await
 }
 
 fn closing(code: u16, reason: &str) -> Answer {

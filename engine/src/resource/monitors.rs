@@ -194,7 +194,8 @@ impl Monitors {
             let (Some(name), Some(topics)) = (sets.name_of(set), by_set.get(&set)) else { continue };
             for topic in topics {
                 // Who was given a copy since it changed knows of it already.
-                let Some(Held { asked, .. }) = held.get(topic).filter(|held| held.asked.since < offset) else {
+                let Some(Held { asked, .. }) = held.get(topic).filter(|held| held.asked.since < offset)
+                else {
                     continue;
                 };
                 // All since the position in the URL, not since the last news: who was behind gets only this.
