@@ -62,7 +62,7 @@ impl Shard {
             },
             ("POST", false) => match self.unite(body) {
                 Ok(url) => {
-                    let text = serde_json::json!({ "monitor": url }).to_string();
+                    let text = shared.words.united(&url, shared.resources.log.head());
                     self.reply_to_wait(key, 200, monitor::fields("application/json", 1), text.as_bytes());
                 }
                 Err(refusal) => self.refuse_wait(key, refusal.status, refusal.reason, &refusal.detail),
@@ -321,7 +321,14 @@ impl Shard {
         if status == 503 {
             fields.push("retry-after", self.retry_after());
         }
-        self.reply_to_wait(key, status, fields, &problem(status, detail));
+        let problem = if status == 410 { self.gone(detail) } else { problem(status, detail) };
+        self.reply_to_wait(key, status, fields, &problem);
+    }
+
+    /// The problem of a position or a set that is not known, with a position from which to go on. It is a new one, so that
+    /// no cache has what is pinned to it: a copy that a cache has may itself lead to the set that is gone.
+    pub(super) fn gone(&self, detail: &str) -> Vec<u8> {
+        self.shared.words.gone(detail, self.shared.resources.log.advance())
     }
 
     /// A whole answer.
