@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-class Node:
-    """The engine's threads, its listeners and its cache."""
+class Engine:
+    """The engine's threads, its listeners and its cache, whatever application stands behind it."""
 
     def __init__(self, options: str, listeners: Sequence[tuple[int, str, str]]) -> None:
         """Take over listening sockets; nothing runs yet.
@@ -17,26 +17,6 @@ class Node:
 
         Raises ValueError for an unknown option, a value out of range, or a combination that is not safe.
         """
-
-    def start(
-        self,
-        app: Callable[..., Awaitable[None]],
-        loop: asyncio.AbstractEventLoop,
-        on_error: Callable[[str, BaseException | None], None],
-        state: MutableMapping[str, Any] | None,
-        root_path: str,
-    ) -> None:
-        """Start the threads and accept connections. Called on the loop's thread, once, after lifespan startup.
-
-        on_error: called on the loop's thread when the application raises or breaks the ASGI protocol.
-        state: the lifespan's state; each request's scope gets a shallow copy. None: no "state" in scopes.
-        """
-
-    def fileno(self) -> int:
-        """The eventfd to watch with `loop.add_reader(node.fileno(), node.drain)`."""
-
-    def drain(self) -> None:
-        """Deliver what the engine has for Python. Only on the loop's thread."""
 
     def changed(self, tags: Sequence[str]) -> str:
         """Record that these tags changed; the position, as `<epoch>-<offset>`.
@@ -72,6 +52,29 @@ class Node:
     def stats(self) -> str:
         """The node's figures as a JSON object."""
 
+class Node(Engine):
+    """A node with an ASGI application of this process."""
+
+    def start(
+        self,
+        app: Callable[..., Awaitable[None]],
+        loop: asyncio.AbstractEventLoop,
+        on_error: Callable[[str, BaseException | None], None],
+        state: MutableMapping[str, Any] | None,
+        root_path: str,
+    ) -> None:
+        """Start the threads and accept connections. Called on the loop's thread, once, after lifespan startup.
+
+        on_error: called on the loop's thread when the application raises or breaks the ASGI protocol.
+        state: the lifespan's state; each request's scope gets a shallow copy. None: no "state" in scopes.
+        """
+
+    def fileno(self) -> int:
+        """The eventfd to watch with `loop.add_reader(node.fileno(), node.drain)`."""
+
+    def drain(self) -> None:
+        """Deliver what the engine has for Python. Only on the loop's thread."""
+
     def shutdown(self, done: Callable[[], None]) -> None:
         """Stop accepting, end push sessions spread over `drain_timeout_s`, finish requests, then end.
 
@@ -82,11 +85,8 @@ class Node:
     def join(self) -> None:
         """Wait for the engine's threads to end, without holding the interpreter."""
 
-class ProxyNode:
-    """The engine's threads with an HTTP server, or several, as the application: the option `upstreams`."""
-
-    def __init__(self, options: str, listeners: Sequence[tuple[int, str, str]]) -> None:
-        """As `Node`."""
+class ProxyNode(Engine):
+    """A node with an HTTP server, or several, as the application: the option `upstreams`."""
 
     def start(self) -> None:
         """Start the threads and accept connections; once."""
@@ -96,15 +96,6 @@ class ProxyNode:
 
     def reports(self) -> list[str]:
         """What the operator should know of the upstreams since the last call, a sentence each."""
-
-    def changed(self, tags: Sequence[str]) -> str:
-        """As `Node`."""
-
-    def position(self) -> str:
-        """The newest position."""
-
-    def stats(self) -> str:
-        """The node's figures as a JSON object."""
 
     def shutdown(self) -> None:
         """Stop accepting, end push sessions spread over `drain_timeout_s`, finish requests, then end: see `join`.

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from freshwire._engine import Node
+from freshwire._engine import Engine
 from freshwire.purge.cache import Cache
 from freshwire.purge.lane import Lane, Name
 
@@ -23,7 +23,7 @@ class Purging:
 
     def __init__(
         self,
-        node: Node,
+        node: Engine,
         caches: Sequence[Cache],
         keys: Keys,
         *,
