@@ -69,18 +69,13 @@ def judged(results: Mapping[str, Result]) -> list[Outcome]:
 
 def before_and_behind(suite: Path, front: str) -> tuple[dict[str, Result], dict[str, Result]]:
     """The suite against another cache, before its origin and before a node."""
-    results = []
-    for node in (False, True):
-        with bench(suite) as row:
-            if node:
-                row.freshwire()
-            getattr(row, front)()
-            results.append(
-                row.run_twice([case for case, found in results[0].items() if not found.passed])
-                if results
-                else row.run()
-            )
-    return results[0], results[1]
+    with bench(suite) as row:
+        getattr(row, front)()
+        before = row.run()
+    with bench(suite) as row:
+        row.freshwire()
+        getattr(row, front)()
+        return before, row.run_twice([case for case, result in before.items() if not result.passed])
 
 
 def worse(front: str, before: Mapping[str, Result], behind: Mapping[str, Result]) -> list[Outcome]:

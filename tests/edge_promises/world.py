@@ -25,6 +25,9 @@ WATCH = re.compile(r"^/\.fresh/watch/([A-Za-z0-9_-]+)/([0-9a-f]+)-(\d+)\?c=(\d+)
 PAUSE_S = 2.0
 """Of a client after an error, in the time of its caches: longer than they keep an error of a wait."""
 
+LIFETIME_S = 1000.0
+"""Longer than any cache keeps a refusal that the application gave a lifetime: who was refused comes back after that."""
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -291,7 +294,7 @@ class EdgeWorld(World):
         """Have those come again who rest, or were refused and would not be now, after a pause."""
         for follower in self.followers:
             if whom(follower) and not self.is_up_to_date(follower):
-                self.pass_time(PAUSE_S)
+                self.pass_time(LIFETIME_S if follower.doing is Doing.ENDED else PAUSE_S)
                 follower.come()
 
     def close(self) -> None:

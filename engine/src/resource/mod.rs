@@ -24,6 +24,7 @@ pub mod position;
 pub mod purges;
 pub mod range;
 pub mod representation;
+pub mod set;
 pub mod sets;
 pub mod surrogate;
 pub mod tags;
