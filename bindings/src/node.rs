@@ -1,14 +1,15 @@
 //! `Node`: the engine, its ring and the application behind it, as one Python object.
 use crate::application::{Application, Parts};
 use crate::bridge::{Bridge, Item};
+use crate::purges::Purges;
 use freshwire_engine::limits::Options;
-use freshwire_engine::net::sys::{WakeFd, own};
+use freshwire_engine::net::sys::own;
 use freshwire_engine::node::{Listener, Node as Engine, Role};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Items that one call of `drain` delivers; other callbacks of the loop have their turn after that many.
@@ -22,8 +23,6 @@ pub struct Node {
     engine: Arc<Engine>,
     bridge: Arc<Bridge>,
     drain_timeout: Duration,
-    /// Readable when something must leave the caches in front.
-    purge_wake: OnceLock<Arc<WakeFd>>,
     /// From `start` to `join`.
     application: Mutex<Option<Arc<Application>>>,
 }
@@ -68,7 +67,6 @@ impl Node {
             drain_timeout,
             engine: Arc::new(Engine::new(options, listeners).map_err(PyValueError::new_err)?),
             bridge: Arc::new(Bridge::new()?),
-            purge_wake: OnceLock::new(),
             application: Mutex::default(),
         })
     }
@@ -141,34 +139,8 @@ impl Node {
         self.engine.changed(&tags).map_err(PyValueError::new_err)
     }
 
-    /// Collect what must leave the caches in front from now on; the eventfd that says when there is something.
-    fn purging(&self) -> PyResult<RawFd> {
-        if self.purge_wake.get().is_none() {
-            let wake = Arc::new(WakeFd::new()?);
-            let signal = wake.clone();
-            self.engine.purge_with(Box::new(move || signal.signal()));
-            let _ = self.purge_wake.set(wake);
-        }
-        Ok(self.purge_wake.get().map_or(-1, |wake| wake.fd()))
-    }
-
-    /// Tags, URIs, whether everything, and the offset of the newest change among them.
-    fn purges_due(&self) -> (Vec<String>, Vec<String>, bool, u64) {
-        if let Some(wake) = self.purge_wake.get() {
-            wake.clear();
-        }
-        let due = self.engine.purges_due().unwrap_or_default();
-        let tags = due.tags.into_iter().map(String::from).collect();
-        let uris = due.resources.iter().map(|resource| resource.as_str().to_owned()).collect();
-        (tags, uris, due.everything, due.offset)
-    }
-
-    fn purged(&self, py: Python<'_>, offset: u64) {
-        py.detach(|| self.engine.purged(offset));
-    }
-
-    fn report_purges(&self, purges: u64, failures: u64, everything: u64, waiting: u64) {
-        self.engine.report_purges(purges, failures, everything, waiting);
+    fn purging(&self) -> PyResult<Purges> {
+        Purges::of(&self.engine)
     }
 
     fn position(&self) -> String {

@@ -1,5 +1,6 @@
 //! `ProxyNode`: the engine before an HTTP upstream, as one Python object. No request ever comes to Python.
 use crate::node::{listeners, options};
+use crate::purges::Purges;
 use freshwire_engine::node::Node as Engine;
 use freshwire_upstream::Proxy;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 /// See `_engine.pyi`.
 #[pyclass(frozen, module = "freshwire._engine")]
 pub struct ProxyNode {
-    engine: Engine,
+    engine: Arc<Engine>,
     proxy: Arc<Proxy>,
 }
 
@@ -20,7 +21,7 @@ impl ProxyNode {
     fn new(options: &str, listeners: Vec<(RawFd, String, String)>) -> PyResult<Self> {
         let (options, listeners) = (self::options(options)?, self::listeners(listeners)?);
         freshwire_upstream::check(&options).map_err(PyValueError::new_err)?;
-        let engine = Engine::new(options, listeners).map_err(PyValueError::new_err)?;
+        let engine = Arc::new(Engine::new(options, listeners).map_err(PyValueError::new_err)?);
         let proxy = Proxy::new(engine.options(), engine.shards(), &engine.answers(), &engine.metrics())
             .map_err(PyRuntimeError::new_err)?;
         Ok(Self { engine, proxy: Arc::new(proxy) })
@@ -42,6 +43,10 @@ impl ProxyNode {
     fn changed(&self, tags: Vec<String>) -> PyResult<String> {
         let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
         self.engine.changed(&tags).map_err(PyValueError::new_err)
+    }
+
+    fn purging(&self) -> PyResult<Purges> {
+        Purges::of(&self.engine)
     }
 
     fn position(&self) -> String {

@@ -106,7 +106,7 @@ def test_what_cannot_be_read_from_the_start_is_gone_and_an_iteration_throws(
           try {
             for await (const value of freshwire.watch("/bearer")) return value
           } catch (error) {
-            return [error instanceof freshwire.Gone, error.name, error.status]
+            return [error instanceof Error, error.name, error.problem.status]
           }
         }"""
     )
@@ -182,7 +182,7 @@ def test_a_socket_that_comes_again_repeats_nothing(live: LiveNode, tab: Open) ->
 
 def test_what_cannot_be_watched_is_polled(site: Site, live: LiveNode, tab: Open) -> None:
     page = tab(live.url)
-    page.evaluate("void follow('/unwatchable', {pollMs: 50})")
+    page.evaluate("void follow('/unwatchable', {pollMs: 50, transports: ['sse', 'websocket']})")
     page.wait_for_function("last.transport === 'poll'")
     site.goals = 5
     page.wait_for_function("last.value.goals === 5")

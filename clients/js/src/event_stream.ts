@@ -9,8 +9,8 @@ export interface StreamEvent {
   id: string;
 }
 
-/** What takes the stream's text, chunk by chunk, and returns the events that are complete. */
-export function eventStream(onRetry: (ms: number) => void): (chunk: string) => StreamEvent[] {
+/** What takes the stream's text, chunk by chunk, and returns the events that are complete. A `retry` field is one, too. */
+export function eventStream(): (chunk: string) => StreamEvent[] {
   let rest = "";
   let data: string[] = [];
   let type = "";
@@ -29,7 +29,7 @@ export function eventStream(onRetry: (ms: number) => void): (chunk: string) => S
       } else if (name === "data") data.push(value);
       else if (name === "event") type = value;
       else if (name === "id" && !value.includes("\0")) id = value;
-      else if (name === "retry" && /^\d+$/.test(value)) onRetry(+value);
+      else if (name === "retry") events.push({ type: name, data: value, id });
     }
     return events;
   };

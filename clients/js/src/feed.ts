@@ -87,15 +87,15 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
 
   const best = (): Attempt["by"] => {
     if (!resource.representation) return "read";
-    const all = [...feeds.keys()].filter((one) => new URL(one).origin === origin);
-    return choose({
-      order: transports,
-      demoted: (transport) => leader.isDemoted(origin, transport),
-      monitor: !!feed.monitor(),
-      socket: (credentials === "include" || (credentials === "same-origin" && isNear)) && !Object.keys(headers).length,
-      resources: all.length,
-      before: all.indexOf(url),
-    });
+    const all = [...feeds.keys()].filter((one) => one.startsWith(origin + "/"));
+    return choose(
+      transports,
+      (transport) => leader.isDemoted(origin, transport),
+      !!feed.monitor(),
+      (credentials === "include" || (credentials === "same-origin" && isNear)) && !Object.keys(headers).length,
+      all.length,
+      all.indexOf(url),
+    );
   };
 
   const proven = (attempt: Attempt): void => {
@@ -137,7 +137,7 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
       return target && new URL(target, url).href;
     },
     pinned: (position) =>
-      feed.monitor() && position && url + (url.includes("?") ? "&" : "?") + "fresh=" + position.replace(/\B.{8}-/, "-"),
+      feed.monitor() && position && url + (url.includes("?") ? "&" : "?") + "fresh=" + position,
     publish: (representation) => publish({ url, representation }),
     trouble: ({ problem, message }) =>
       publish({ url, status: resource.representation ? "stale" : "connecting", problem: problem ?? { detail: message } }),

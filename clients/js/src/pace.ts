@@ -37,4 +37,4 @@ export const aborted = (signal: AbortSignal): Promise<void> =>
 
 /** Resolves after so many milliseconds, or as soon as the signal aborts. */
 export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
-  aborted(AbortSignal.any([signal, AbortSignal.timeout(ms)]));
+  aborted(AbortSignal.any([signal, AbortSignal.timeout(ms | 0)]));

@@ -15,6 +15,8 @@ export interface Representation {
   body: string | Blob;
   /** Whether a stream of the node itself has delivered it, so that it is no copy of a cache. */
   direct?: boolean;
+  /** Whether it may be newer than its position says. */
+  loose?: boolean;
   /** The log that the node before this one had, and when it was left, ms: a copy with its epoch is an old one. */
   left?: [epoch: string, at: number];
 }
@@ -35,7 +37,7 @@ export function successor(before: Representation, body: string | Blob, position?
   const { etag, ...headers } = before.headers;
   if (position) headers["fresh-position"] = position;
   if (tag) headers.etag = tag;
-  return { ...before, headers, body, direct: true };
+  return { ...before, headers, body, direct: true, loose: false };
 }
 
 /** JSON as a value, text as a string, anything else as a Blob. Throws SyntaxError for what only says it is JSON. */

@@ -1,5 +1,5 @@
 // The bundle for a script tag: the global `freshwire`, with what the module exports.
 
-import { Gone, watch } from "./watch.js";
+import { watch } from "./watch.js";
 
-Object.assign(globalThis, { freshwire: { Gone, watch } });
+Object.assign(globalThis, { freshwire: { watch } });

@@ -3,6 +3,7 @@
 import type { Transport } from "./choose.js";
 import type { Problem } from "./failure.js";
 import { settingsOf, type Options } from "./options.js";
+import { aborted } from "./pace.js";
 import { positionOf, toResponse, type Representation } from "./representation.js";
 import type { Resource, Status } from "./resource.js";
 import { tabs, type Tabs } from "./tabs.js";
@@ -20,15 +21,11 @@ export interface WatchEvents<T> {
   error: Problem;
 }
 
-/** Thrown by the iteration of a watch whose resource can no longer be read. */
-export class Gone extends Error {
-  /** 401, 403, 404, 410, ... */
-  readonly status: number | undefined;
-  constructor(readonly problem: Problem) {
-    super(problem.detail ?? problem.title);
-    this.name = "Gone";
-    this.status = problem.status;
-  }
+/** Thrown by the iteration of a watch whose resource can no longer be read: an Error whose `name` says so. */
+export interface Gone extends Error {
+  name: "Gone";
+  /** Its `status` is 401, 403, 404, 410, ... */
+  problem: Problem;
 }
 
 export interface Watch<T> extends EventTarget, AsyncIterable<T> {
@@ -101,8 +98,7 @@ class Watching extends EventTarget {
     this.tabs_ = group(options);
     this.resource_ = this.tabs_.resource(this.url);
     const { signal } = options;
-    signal?.addEventListener("abort", () => this.close());
-    if (signal?.aborted) this.close();
+    if (signal) void aborted(signal).then(() => this.close());
     // It begins when the caller has had time to listen.
     queueMicrotask(() => {
       if (this.isOver_()) return;
@@ -125,7 +121,7 @@ class Watching extends EventTarget {
         if (this.told_ !== seen) {
           seen = this.told_;
           yield this.value;
-        } else if (this.status === "gone") throw new Gone(this.problem!);
+        } else if (this.status === "gone") throw Object.assign(new Error(this.problem!.title), { name: "Gone", problem: this.problem });
         else if (this.isOver_()) return;
         else await new Promise<void>((go) => this.waiting_.push(go));
       }

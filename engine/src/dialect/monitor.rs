@@ -10,7 +10,7 @@ use crate::resource::grid::Grid;
 use crate::resource::monitors::{Asked, News};
 use crate::resource::pinned;
 use crate::resource::position::{Epoch, Position, parse};
-use crate::resource::sets::Name;
+use crate::resource::set::Name;
 use crate::transport::sse::{self, Event};
 use serde_json::Value;
 use std::fmt::Write;
@@ -72,6 +72,20 @@ impl Words {
     /// A monitor URL.
     pub fn url(&self, set: Name, since: u64, cycle: u64) -> String {
         format!("{}watch/{set}/{}?c={cycle}", self.prefix, self.position(since))
+    }
+
+    /// Why nobody can wait here, with the position of now: a read that is pinned to it gets past every old copy, whose
+    /// `Link` would only lead here again.
+    pub fn gone(&self, detail: &str, head: u64) -> Vec<u8> {
+        let mut text = problem(410, detail);
+        text.pop(); // the brace at its end
+        text.extend_from_slice(format!(",\"position\":\"{}\"}}", self.position(head)).as_bytes());
+        text
+    }
+
+    /// One set of many, and the position of now.
+    pub fn united(&self, url: &str, head: u64) -> String {
+        format!("{{\"monitor\":{},\"position\":\"{}\"}}", Value::from(url), self.position(head))
     }
 
     fn position(&self, offset: u64) -> Position {
@@ -275,6 +289,15 @@ mod tests {
         ] {
             assert!(matches!(words().read(&bad), Err(BadUrl::Malformed(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn who_cannot_wait_is_told_what_to_read_at() {
+        let gone: Value = serde_json::from_slice(&words().gone(GONE, 9)).unwrap();
+        assert_eq!(
+            (&gone["status"], &gone["detail"], &gone["position"]),
+            (&410.into(), &GONE.into(), &"01234567-9".into())
+        );
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! Every cache in the world that holds a wait of a set asks for the same URL in the same cycle, and the next is always
 //! `k + 1`. The phase is a hash of the set, so that sets do not end all at once. No clock here: `unix_ms` is handed in.
 //! Called by whoever writes a monitor URL or holds a wait.
-use super::sets::Name;
+use super::set::Name;
 
 /// How long a cycle is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

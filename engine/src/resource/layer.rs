@@ -8,7 +8,8 @@ use super::policy;
 use super::position::{Epoch, Position};
 use super::purges::{Due, Held, Purges, Wake};
 use super::representation::Representation;
-use super::sets::{Bounds, Contents};
+use super::set::Contents;
+use super::sets::Bounds;
 use super::tags::{BadTag, TagHash, TagTable, check_tags, uri_tag};
 use super::watch::{Notices, Reader};
 use super::watches::Watches;
@@ -193,8 +194,9 @@ impl Resources {
                 return Some(write(link));
             }
         }
-        let Representation { tags, groups, position, .. } = representation;
-        let contents = Contents { resource, tags, groups, private: representation.is_private() };
+        let Representation { tags, groups, position, expires_at_ms, .. } = representation;
+        let private = representation.is_private();
+        let contents = Contents { resource, tags, groups, private, expires_at_ms: *expires_at_ms };
         let link = self.link(contents, position.offset, now_ms)?;
         let written = write(&link);
         *representation.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);

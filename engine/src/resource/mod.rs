@@ -23,6 +23,7 @@ pub mod policy;
 pub mod position;
 pub mod purges;
 pub mod representation;
+pub mod set;
 pub mod sets;
 pub mod surrogate;
 pub mod tags;

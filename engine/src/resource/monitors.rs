@@ -6,7 +6,8 @@
 //! dialect's business; when a wait ends in vain, the shard's that holds it.
 use super::key::ResourceKey;
 use super::position::Epoch;
-use super::sets::{Bounds, Contents, Name, NotUnited, Registered, Sets, Ticket};
+use super::set::{Contents, Name, Ticket};
+use super::sets::{Bounds, NotUnited, Registered, Sets};
 use super::tags::TagHash;
 use super::watch::Notices;
 use crate::hub::{Hub, TopicId};
@@ -62,8 +63,19 @@ pub enum Waited {
     Gone,
     /// This is the answer. Without changes: nothing has changed yet, and there is no time left to wait.
     News(News),
-    /// Subscribe to this topic, of which this version is known.
-    Held(TopicId, u64),
+    /// Subscribe to this topic.
+    Held(Hold),
+}
+
+/// A wait that is held.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// What to subscribe to.
+    pub topic: TopicId,
+    /// The version that is known of it.
+    pub version: u64,
+    /// See then whether a lifetime has ended: when (monotonic), and of which set.
+    pub look: Option<(u64, Key)>,
 }
 
 /// A URL that is waited on.
@@ -73,10 +85,18 @@ struct Held {
     waits: u32,
 }
 
+/// What is held of a set.
+#[derive(Default)]
+struct OnSet {
+    topics: Vec<TopicId>,
+    /// When somebody will see whether a lifetime in it has ended.
+    look_at_ms: Option<u64>,
+}
+
 struct State {
     sets: Sets,
     held: HashMap<TopicId, Held>,
-    by_set: HashMap<Key, Vec<TopicId>>,
+    by_set: HashMap<Key, OnSet>,
 }
 
 /// The sets of a node, and the waits on them.
@@ -138,35 +158,70 @@ impl Monitors {
         self.state().sets.unite(monitors, now_ms).map(|(set, since)| (set.name, since))
     }
 
-    /// Begin to wait for a change of a set. `over`: the cycle has ended.
-    pub fn wait(&self, shard: u8, asked: Asked, over: bool, now_ms: u64) -> Waited {
+    /// Begin to wait for a change of a set, for `left_ms` at most; `None`: there is no time left. `advance` takes a
+    /// position for what has reached the end of its lifetime: that counts as a change.
+    pub fn wait(
+        &self,
+        shard: u8,
+        asked: Asked,
+        left_ms: Option<u64>,
+        now_ms: u64,
+        advance: impl FnOnce() -> u64,
+    ) -> Waited {
         let mut state = self.state();
         let Some(set) = state.sets.find(asked.set, now_ms) else { return Waited::Gone };
-        let newest = state.sets.newest(set);
-        if newest > asked.since || over {
-            let changes = state.sets.changes(set, asked.since);
-            let offset = newest.max(asked.since);
-            let spread_s = if changes.is_empty() { 0.0 } else { state.sets.spread_s(set) };
-            return Waited::News(News { set: asked.set, offset, changes, cycle: asked.cycle, spread_s });
-        }
+        self.expire(&mut state, set, now_ms, advance);
         let State { sets, held, by_set } = &mut *state;
-        let topics = by_set.entry(set).or_default();
-        let same =
-            topics.iter().copied().find(|topic| held.get(topic).is_some_and(|held| held.asked == asked));
+        let newest = sets.newest(set);
+        let left_ms = match left_ms.filter(|_| newest <= asked.since) {
+            Some(left_ms) => left_ms,
+            None => {
+                let changes = sets.changes(set, asked.since);
+                let offset = newest.max(asked.since);
+                let spread_s = if changes.is_empty() { 0.0 } else { sets.spread_s(set) };
+                return Waited::News(News { set: asked.set, offset, changes, cycle: asked.cycle, spread_s });
+            }
+        };
+        let on_set = by_set.entry(set).or_default();
+        let is_asked = |topic: &TopicId| held.get(topic).is_some_and(|held| held.asked == asked);
+        let same = on_set.topics.iter().copied().find(is_asked);
         let topic = same.unwrap_or_else(|| {
             let topic = self.hub.create();
             let Asked { set: name, since: offset, cycle, .. } = asked;
             let nothing = News { set: name, offset, changes: vec![], cycle, spread_s: 0.0 };
             self.hub.publish(topic, false, None, self.notices.news(nothing));
             held.insert(topic, Held { set, asked, waits: 0 });
-            topics.push(topic);
+            on_set.topics.push(topic);
             topic
         });
         if let Some(held) = held.get_mut(&topic) {
             held.waits += 1;
         }
         sets.hold(set, 1);
-        Waited::Held(topic, self.hub.join(topic, shard as usize))
+        let due = sets.expires_at_ms(set).filter(|at| *at < now_ms + left_ms);
+        let look = due.filter(|at| on_set.look_at_ms.is_none_or(|before| *at < before));
+        on_set.look_at_ms = look.or(on_set.look_at_ms);
+        let version = self.hub.join(topic, shard as usize);
+        Waited::Held(Hold { topic, version, look: look.map(|at| (at, set)) })
+    }
+
+    /// Look whether a lifetime in a set has ended, as a wait on it was told to.
+    pub fn look(&self, set: Key, at_ms: u64, now_ms: u64, advance: impl FnOnce() -> u64) {
+        let mut state = self.state();
+        let Some(on_set) = state.by_set.get_mut(&set).filter(|on_set| on_set.look_at_ms == Some(at_ms))
+        else {
+            return;
+        };
+        on_set.look_at_ms = None;
+        self.expire(&mut state, set, now_ms, advance);
+    }
+
+    fn expire(&self, state: &mut State, set: Key, now_ms: u64, advance: impl FnOnce() -> u64) {
+        if state.sets.expires_at_ms(set).is_none_or(|at| at > now_ms) {
+            return;
+        }
+        let concerned = state.sets.expire(set, now_ms, advance);
+        self.tell(state, &concerned, Instant::now());
     }
 
     /// A wait has ended.
@@ -180,9 +235,9 @@ impl Monitors {
         if entry.waits > 0 {
             return;
         }
-        if let Some(topics) = by_set.get_mut(&entry.set) {
-            topics.retain(|other| *other != topic);
-            if topics.is_empty() {
+        if let Some(on_set) = by_set.get_mut(&entry.set) {
+            on_set.topics.retain(|other| *other != topic);
+            if on_set.topics.is_empty() {
                 by_set.remove(&entry.set);
             }
         }
@@ -193,19 +248,23 @@ impl Monitors {
     /// These tags changed at `offset`, which the tag table knows: tell who waits for that.
     pub fn changed(&self, tags: &[TagHash], offset: u64, announced: Instant) {
         let mut state = self.state();
-        let State { sets, held, by_set } = &mut *state;
-        for set in sets.changed(tags, offset) {
-            let (Some(name), Some(topics)) = (sets.name_of(set), by_set.get(&set)) else { continue };
-            for topic in topics {
+        let concerned = state.sets.changed(tags, offset);
+        self.tell(&mut state, &concerned, announced);
+    }
+
+    /// Tell those who wait on these sets what has changed.
+    fn tell(&self, state: &mut State, concerned: &[Key], announced: Instant) {
+        let State { sets, held, by_set } = state;
+        for set in concerned {
+            let (Some(name), Some(on_set)) = (sets.name_of(*set), by_set.get(set)) else { continue };
+            for topic in &on_set.topics {
                 // Who was given a copy since it changed knows of it already.
-                let Some(Held { asked, .. }) = held.get(topic).filter(|held| held.asked.since < offset)
-                else {
-                    continue;
-                };
+                let behind = |held: &&Held| held.asked.since < sets.newest(*set);
+                let Some(Held { asked, .. }) = held.get(topic).filter(behind) else { continue };
                 // All since the position in the URL, not since the last news: who was behind gets only this.
-                let changes = sets.changes(set, asked.since);
-                let spread_s = sets.spread_s(set);
-                let news = News { set: name, offset, changes, cycle: asked.cycle, spread_s };
+                let changes = sets.changes(*set, asked.since);
+                let (offset, cycle, spread_s) = (sets.newest(*set), asked.cycle, sets.spread_s(*set));
+                let news = News { set: name, offset, changes, cycle, spread_s };
                 self.hub.publish(*topic, false, Some(announced), self.notices.news(news));
             }
         }
@@ -216,7 +275,8 @@ impl Monitors {
         let mut state = self.state();
         let mut removed: Vec<Key> = names.iter().flat_map(|name| state.sets.revoke(*name)).collect();
         removed.extend(tags.iter().flat_map(|tag| state.sets.revoke_tag(*tag)).collect::<Vec<_>>());
-        for topic in removed.iter().filter_map(|set| state.by_set.get(set)).flatten() {
+        for topic in removed.iter().filter_map(|set| state.by_set.get(set)).flat_map(|on_set| &on_set.topics)
+        {
             self.hub.publish(*topic, true, None, self.notices.revoked());
         }
         removed.len()

@@ -6,72 +6,15 @@
 //! private set ends after a while; a revoked one ends at once, and its contents get another name from then on.
 //! Pure: no lock, no clock (`now_ms` is handed in, monotonic). Called by `monitors` under its lock.
 use super::key::ResourceKey;
+use super::set::{
+    Contents, Kind, Name, Set, Ticket, id_of_one, revocable, weight, weight_of_many, weight_of_one,
+};
 use super::tags::{TagHash, TagTable};
 use crate::net::slab::{Key, Slab};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hashbrown::{HashMap, HashSet, HashTable};
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-
-/// The name of a set: 128 bits that nobody without the key can make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name([u8; 16]);
-
-impl Name {
-    /// Characters of its text.
-    pub const TEXT_BYTES: usize = 22;
-
-    /// From the text in a URL; exactly what [`fmt::Display`] writes.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 16];
-        let whole = text.len() == Self::TEXT_BYTES;
-        (whole && URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()? == 16).then_some(Self(bytes))
-    }
-
-    /// Some of its bits.
-    pub(super) fn number(self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; Self::TEXT_BYTES];
-        // It fits exactly.
-        let _ = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text);
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
-    }
-}
-
-/// What a representation's `Link` depends on beside the representation: whether the set is still in the table.
-#[derive(Debug)]
-pub struct Ticket {
-    listed: AtomicBool,
-    /// Better registered anew from then on: the set ends not long after.
-    renew_at_ms: u64,
-    /// Not everybody is given what is in it, so that each of its readers reads for himself.
-    private: bool,
-    /// How many were given its `Link` since it changed.
-    readers: AtomicU32,
-}
-
-impl Ticket {
-    /// Whether the set can be waited on.
-    pub fn is_good(&self, now_ms: u64) -> bool {
-        self.listed.load(Relaxed) && now_ms < self.renew_at_ms
-    }
-
-    /// The link is given to one more.
-    pub fn give(&self) {
-        if self.private {
-            self.readers.fetch_add(1, Relaxed);
-        }
-    }
-}
 
 /// Bounds of the table; see the options of these names.
 #[derive(Clone, Copy, Debug)]
@@ -86,19 +29,6 @@ pub struct Bounds {
     pub private_ms: u64,
     /// So many re-reads a second are enough.
     pub max_rereads_per_s: u32,
-}
-
-/// A resource with what its representation depends on.
-#[derive(Clone, Copy, Debug)]
-pub struct Contents<'a> {
-    /// What it is a representation of.
-    pub resource: &'a ResourceKey,
-    /// Its own URI and the tags that the application gave.
-    pub tags: &'a [TagHash],
-    /// The names of the latter.
-    pub groups: &'a [Box<str>],
-    /// Not everybody is given it.
-    pub private: bool,
 }
 
 /// What there is to know about a set that can be waited on.
@@ -123,34 +53,6 @@ pub enum NotUnited {
     TooMany(usize),
     /// Everything in the table is in use (`max_sets`, `max_set_bytes`).
     Full,
-}
-
-enum Kind {
-    One {
-        resource: ResourceKey,
-        /// Sorted.
-        tags: Box<[TagHash]>,
-        /// The sets of many that it is in.
-        parents: HashSet<Key>,
-    },
-    Many(Box<[Key]>),
-}
-
-struct Set {
-    name: Name,
-    /// The contents without what revoking them changes.
-    id: [u8; 32],
-    /// Of a private set: when it ends, monotonic.
-    ends_at_ms: Option<u64>,
-    kind: Kind,
-    newest: u64,
-    /// Waits that are held.
-    held: u32,
-    /// Over how many seconds its readers better spread their re-reads after its newest change.
-    spread_s: f32,
-    /// Waited on since the hand was here.
-    used: bool,
-    ticket: Arc<Ticket>,
 }
 
 /// Places that the hand looks at before an addition is given up.
@@ -201,6 +103,11 @@ impl Sets {
         self.sets.is_empty()
     }
 
+    /// Bytes they take, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The set of this resource, added if need be; then `newest` gives the newest change of its tags. `None`: there is no
     /// room.
     pub fn register(
@@ -222,6 +129,9 @@ impl Sets {
             })
         };
         if let Some(key) = self.by_contents.find(hash, same).copied() {
+            if let Some(Set { kind: Kind::One { expires_at_ms, .. }, .. }) = self.sets.get_mut(key) {
+                *expires_at_ms = [*expires_at_ms, contents.expires_at_ms].into_iter().flatten().min();
+            }
             return self.registered(key);
         }
         let id = id_of_one(&contents, ends_at_ms);
@@ -232,7 +142,8 @@ impl Sets {
             return None;
         }
         let resource = contents.resource.clone();
-        let kind = Kind::One { resource, tags: tags.clone(), parents: HashSet::new() };
+        let expires_at_ms = contents.expires_at_ms;
+        let kind = Kind::One { resource, tags: tags.clone(), parents: HashSet::new(), expires_at_ms };
         let key = self.insert(name, id, ends_at_ms, kind, newest());
         for tag in &tags {
             self.by_tag.entry(*tag).or_default().insert(key);
@@ -325,28 +236,50 @@ impl Sets {
 
     /// The resources of a set that changed after `since`, each with the offset of its newest change.
     pub fn changes(&self, key: Key, since: u64) -> Vec<(ResourceKey, u64)> {
-        let one = |key: Key| match self.sets.get(key)? {
-            Set { kind: Kind::One { resource, .. }, newest, .. } if *newest > since => {
-                Some((resource.clone(), *newest))
-            }
+        let changed = |set: &Set| match &set.kind {
+            Kind::One { resource, .. } if set.newest > since => Some((resource.clone(), set.newest)),
             _ => None,
         };
-        match self.sets.get(key).map(|set| &set.kind) {
-            Some(Kind::Many(members)) => members.iter().filter_map(|key| one(*key)).collect(),
-            Some(Kind::One { .. }) => one(key).into_iter().collect(),
-            None => vec![],
+        self.member_keys(key).into_iter().filter_map(|key| self.sets.get(key).and_then(changed)).collect()
+    }
+
+    /// When the first lifetime in a set ends, monotonic.
+    pub fn expires_at_ms(&self, key: Key) -> Option<u64> {
+        self.member_keys(key).into_iter().filter_map(|key| self.sets.get(key)?.expires_at_ms()).min()
+    }
+
+    /// What of a set has reached the end of its lifetime counts as changed, at the offset that `advance` takes: the sets
+    /// that somebody waits on and that this concerns.
+    pub fn expire(&mut self, key: Key, now_ms: u64, advance: impl FnOnce() -> u64) -> Vec<Key> {
+        let over = |set: &Set| set.expires_at_ms().is_some_and(|at| at <= now_ms);
+        let ones: Vec<Key> =
+            self.member_keys(key).into_iter().filter(|key| self.sets.get(*key).is_some_and(over)).collect();
+        if ones.is_empty() {
+            return vec![];
         }
+        let offset = advance();
+        for one in &ones {
+            if let Some(Set { kind: Kind::One { expires_at_ms, .. }, .. }) = self.sets.get_mut(*one) {
+                *expires_at_ms = None;
+            }
+        }
+        self.touch(ones.into_iter(), offset)
     }
 
     /// These tags changed at `offset`: the sets that somebody waits on and that this concerns.
     pub fn changed(&mut self, tags: &[TagHash], offset: u64) -> Vec<Key> {
+        let ones: HashSet<Key> =
+            tags.iter().filter_map(|tag| self.by_tag.get(tag)).flatten().copied().collect();
+        self.touch(ones.into_iter(), offset)
+    }
+
+    /// These sets of one changed, and those that they are in.
+    fn touch(&mut self, ones: impl Iterator<Item = Key>, offset: u64) -> Vec<Key> {
         let mut concerned: HashSet<Key> = HashSet::new();
-        for ones in tags.iter().filter_map(|tag| self.by_tag.get(tag)) {
-            for key in ones {
-                concerned.insert(*key);
-                if let Some(Set { kind: Kind::One { parents, .. }, .. }) = self.sets.get(*key) {
-                    concerned.extend(parents.iter().copied());
-                }
+        for one in ones {
+            concerned.insert(one);
+            if let Some(Set { kind: Kind::One { parents, .. }, .. }) = self.sets.get(one) {
+                concerned.extend(parents.iter().copied());
             }
         }
         let mut readers: HashMap<Key, u32> = HashMap::new();
@@ -380,6 +313,15 @@ impl Sets {
     /// Over how many seconds readers better spread their re-reads after the newest change.
     pub fn spread_s(&self, key: Key) -> f32 {
         self.sets.get(key).map_or(0.0, |set| set.spread_s)
+    }
+
+    /// The sets of one that a set consists of.
+    fn member_keys(&self, key: Key) -> Vec<Key> {
+        match self.sets.get(key).map(|set| &set.kind) {
+            Some(Kind::Many(members)) => members.to_vec(),
+            Some(Kind::One { .. }) => vec![key],
+            None => vec![],
+        }
     }
 
     /// One wait more, or less, is held on a set: it is not given up while there is one.
@@ -514,22 +456,6 @@ impl Sets {
     }
 }
 
-/// What stands for a set in the table of what was revoked.
-fn revocable(id: &[u8; 32]) -> TagHash {
-    TagHash::of(&URL_SAFE_NO_PAD.encode(id))
-}
-
-fn id_of_one(contents: &Contents<'_>, ends_at_ms: Option<u64>) -> [u8; 32] {
-    let mut groups: Vec<&str> = contents.groups.iter().map(|group| &**group).collect();
-    groups.sort_unstable();
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(b"one").update(&ends_at_ms.unwrap_or(0).to_be_bytes());
-    for part in std::iter::once(contents.resource.as_str()).chain(groups) {
-        hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
-    }
-    *hasher.finalize().as_bytes()
-}
-
 fn hash_of(sets: &Slab<Set>, hasher: &RandomState, key: Key) -> u64 {
     match sets.get(key) {
         Some(Set { kind: Kind::One { resource, tags, .. }, ends_at_ms, .. }) => {
@@ -537,20 +463,4 @@ fn hash_of(sets: &Slab<Set>, hasher: &RandomState, key: Key) -> u64 {
         }
         _ => 0,
     }
-}
-
-/// Bytes that a set takes, with its entries in the indices, about.
-fn weight(kind: &Kind) -> usize {
-    match kind {
-        Kind::One { resource, tags, .. } => weight_of_one(resource, tags.len()),
-        Kind::Many(members) => weight_of_many(members.len()),
-    }
-}
-
-fn weight_of_one(resource: &ResourceKey, tags: usize) -> usize {
-    size_of::<Set>() + 128 + resource.as_str().len() + tags * 80
-}
-
-fn weight_of_many(members: usize) -> usize {
-    size_of::<Set>() + 128 + members * 32
 }

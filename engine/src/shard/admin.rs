@@ -15,7 +15,7 @@ use crate::net::slab::Key;
 use crate::resource::key::Audience;
 use crate::resource::policy::{Seen, decide};
 use crate::resource::representation::Representation;
-use crate::resource::sets::Name;
+use crate::resource::set::Name;
 use crate::resource::tags::TagHash;
 use serde::Deserialize;
 use std::sync::Arc;

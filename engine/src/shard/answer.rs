@@ -19,7 +19,7 @@ use crate::resource::outgoing::with_lines;
 use crate::resource::pinned::{self, Answer as PinnedAnswer};
 use crate::resource::policy::{Decision, Sharing, is_watchable};
 use crate::resource::representation::content_etag;
-use crate::resource::sets::Contents;
+use crate::resource::set::Contents;
 use crate::transport::websocket::close;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -275,7 +275,9 @@ impl Shard {
             let (asked_at, pinned) = (work.position, work.pinned.is_some());
             let tags = self.tags_of(key, &groups);
             let private = sharing == Some(Sharing::Private);
-            let contents = Contents { resource: &resource, tags: &tags, groups: &groups, private };
+            // How long what is passed on keeps is not looked at: it is not kept here either.
+            let contents =
+                Contents { resource: &resource, tags: &tags, groups: &groups, private, expires_at_ms: None };
             if pinned {
                 let current = self.shared.resources.newest_change(&tags) <= asked_at;
                 let answer = PinnedAnswer { status: code, private, tags: &tags, current };

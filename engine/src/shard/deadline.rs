@@ -25,6 +25,8 @@ pub enum Due {
     Expire(TopicId, u64),
     /// A re-read that failed is tried again.
     Retry(TopicId),
+    /// A lifetime in a set that is waited on ends: at that time, milliseconds.
+    Lapse(Key, u64),
     /// The cycle of a stream of news of a set ends.
     CycleEnds(Key),
     /// A push session's turn to end, in a drain.
@@ -138,6 +140,10 @@ impl Shard {
                 if self.shared.resources.watches.wants_retry(topic) {
                     self.read_again(topic);
                 }
+            }
+            Due::Lapse(set, at_ms) => {
+                let advance = || self.shared.resources.log.advance();
+                self.shared.resources.monitors.look(set, at_ms, self.now_ms, advance);
             }
             Due::CycleEnds(key) => self.cycle_ended(key),
             Due::End(key) => self.end_push(key),

@@ -9,6 +9,7 @@ use super::work::Work;
 use crate::app::Address;
 use crate::http::refusal::Refusal;
 use crate::net::slab::Key;
+use crate::resource::pinned::{self, ELSEWHERE};
 
 /// Query parameters whose values are nobody's business.
 const SECRET: [&str; 3] = ["access_token", "ticket", "token"];
@@ -36,7 +37,15 @@ impl Shard {
         let position = self.shared.resources.position(work.position);
         let status = if work.status == 0 { "-".into() } else { work.status.to_string() };
         let Work { method, minor, sent_bytes, cache, .. } = work;
-        let line = request_line(method, &work.target, *minor);
+        let line = match work.pinned {
+            None => request_line(method, &work.target, *minor),
+            Some(ELSEWHERE) => request_line(method, &format!("{}?fresh=-", work.target), *minor),
+            Some(offset) => request_line(
+                method,
+                &pinned::url(&work.target, self.shared.resources.position(offset)),
+                *minor,
+            ),
+        };
         format!("{client} \"{line}\" {status} {sent_bytes} {took_ms}ms {position} {cache}\n")
     }
 

@@ -150,12 +150,21 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         after_message(conn, &message);
         if conn.state == State::Poll {
-            self.end_poll(key);
+            self.poll_answered(key);
         }
     }
 
-    /// A long-poll has been answered: an ordinary connection again.
-    pub(super) fn end_poll(&mut self, key: Key) {
+    /// A long-poll has been given its answer: if that was the connection's last, it ends with it.
+    fn poll_answered(&mut self, key: Key) {
+        self.end_poll(key);
+        let all_sent = |conn: &Conn| conn.after == After::Close && !conn.blocked;
+        if self.turn != Some(key) && self.conns.get(key).is_some_and(all_sent) {
+            self.sent(key);
+        }
+    }
+
+    /// A long-poll ends: an ordinary connection again.
+    fn end_poll(&mut self, key: Key) {
         self.unsubscribe(key);
         let now = self.wheel.now();
         let Some(conn) = self.conns.get_mut(key) else { return };
@@ -226,7 +235,7 @@ impl Shard {
 
     fn retire(&mut self, key: Key) {
         match self.conns.get(key).map(|conn| (conn.state, conn.after)) {
-            Some((State::Poll, _)) => self.end_poll(key),
+            Some((State::Poll, _)) => self.poll_answered(key),
             Some((_, After::Close)) => self.sent(key),
             Some(_) => self.close(key),
             None => {}
@@ -255,7 +264,7 @@ impl Shard {
                     let poll = self.conns.get(key).is_some_and(|conn| conn.state == State::Poll);
                     if !self.wrote(key, wrote) || poll {
                         if poll {
-                            self.end_poll(key);
+                            self.poll_answered(key);
                         }
                         return;
                     }

@@ -5,6 +5,7 @@
 //! share. What it asks for is in the URL; whether there is such a set, and what changed, `resource::monitors` knows.
 use super::Shard;
 use super::conn::{After, State};
+use super::deadline::Due;
 use super::work::Work;
 use crate::dialect::monitor::{self, BadUrl};
 use crate::http::fields::Fields;
@@ -15,9 +16,10 @@ use crate::http::response::{BodyFraming, LAST_CHUNK, write_head};
 use crate::hub::Form;
 use crate::net::slab::Key;
 use crate::net::sys;
-use crate::net::wheel::ticks;
-use crate::resource::monitors::{Asked, News, Waited};
-use crate::resource::sets::{Name, NotUnited};
+use crate::net::wheel::{TICK_MS, ticks};
+use crate::resource::monitors::{Asked, Hold, News, Waited};
+use crate::resource::set::Name;
+use crate::resource::sets::NotUnited;
 use crate::transport::sse::{self, Event};
 use serde::Deserialize;
 use std::cmp::Reverse;
@@ -60,7 +62,7 @@ impl Shard {
             },
             ("POST", false) => match self.unite(body) {
                 Ok(url) => {
-                    let text = serde_json::json!({ "monitor": url }).to_string();
+                    let text = shared.words.united(&url, shared.resources.log.head());
                     self.reply_to_wait(key, 200, monitor::fields("application/json", 1), text.as_bytes());
                 }
                 Err(refusal) => self.refuse_wait(key, refusal.status, refusal.reason, &refusal.detail),
@@ -96,7 +98,8 @@ impl Shard {
             );
         }
         let left_ms = grid.left_ms(phase_ms, asked.cycle, self.unix_ms);
-        let waited = monitors.wait(self.id, asked, left_ms.is_none() || head_only, self.now_ms);
+        let advance = || shared.resources.log.advance();
+        let waited = monitors.wait(self.id, asked, left_ms.filter(|_| !head_only), self.now_ms, advance);
         shared.metrics.waits.fetch_add(1, Relaxed);
         match waited {
             Waited::Gone => self.refuse_wait(key, 410, "unknown_set", monitor::GONE),
@@ -104,7 +107,12 @@ impl Shard {
                 self.stream_news(key, asked, &news, left_ms.is_some(), first)
             }
             Waited::News(news) => self.answer_with_news(key, &news, head_only),
-            Waited::Held(topic, version) => {
+            Waited::Held(Hold { topic, version, look }) => {
+                if let Some((at_ms, set)) = look {
+                    // Rounded up, so that it is over by then.
+                    let due = self.wheel.now() + (at_ms.saturating_sub(self.now_ms) / TICK_MS) as u32 + 2;
+                    self.due.push(Reverse((due, Due::Lapse(set, at_ms))));
+                }
                 let left_s = left_ms.unwrap_or_default() as f64 / 1000.0;
                 let now = self.wheel.now();
                 // Rounded up, and one more: it never ends before its cycle does.
@@ -123,7 +131,7 @@ impl Shard {
                 if asked.events {
                     (conn.state, conn.variant_form, conn.tick) = (State::Sse, http_1_0, now);
                     sys::set_send_buffer(conn.fd, PUSH_SEND_BUFFER);
-                    self.due.push(Reverse((end, super::deadline::Due::CycleEnds(key))));
+                    self.due.push(Reverse((end, Due::CycleEnds(key))));
                 } else {
                     (conn.state, conn.tick) = (State::Poll, end);
                     conn.keep_alive &= !http_1_0;
@@ -308,7 +316,11 @@ impl Shard {
         if status == 503 {
             fields.push("retry-after", self.retry_after());
         }
-        self.reply_to_wait(key, status, fields, &problem(status, detail));
+        let body = match status {
+            410 => self.shared.words.gone(detail, self.shared.resources.log.head()),
+            _ => problem(status, detail),
+        };
+        self.reply_to_wait(key, status, fields, &body);
     }
 
     /// A whole answer.

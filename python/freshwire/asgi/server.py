@@ -18,6 +18,7 @@ from freshwire.asgi.lifespan import SHUTDOWN_TIMEOUT_S, STARTUP_TIMEOUT_S, Lifes
 from freshwire.asgi.types import Application
 
 if TYPE_CHECKING:
+    from freshwire._engine import ProxyNode
     from freshwire.purge import Cache, Purging
 
 _node: Node | None = None
@@ -93,7 +94,7 @@ class Server:
             log=self._log,
         )
         self.node = Node(json.dumps(dict(options)), described(listeners))
-        self._purging = _purging(self.node, caches, options) if caches else None
+        self._purging = purging(self.node, caches, options)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Start the application and serve it until `stop` is set and every connection has ended.
@@ -144,22 +145,10 @@ class Server:
         self._log.error(text, exc_info=error)
 
 
-def _purging(node: Node, caches: Sequence[Cache], options: Mapping[str, Any]) -> Purging:
-    """What purges caches of what changes in a node."""
-    from freshwire._engine import default_options, surrogate_keys
-    from freshwire.purge import Purging  # here: it imports httpx, which takes its time
+def purging(node: Node | ProxyNode, caches: Sequence[Cache], options: Mapping[str, Any]) -> Purging | None:
+    """What purges caches of what changes in a node; None: there are none. Before the node starts."""
+    if not caches:
+        return None
+    from freshwire.purge.purging import of  # here: it imports httpx, which takes its time
 
-    chosen = {**json.loads(default_options()), **options}
-    secret = str(chosen["tag_key"])
-
-    def keys(changed: Sequence[str]) -> list[str]:
-        return surrogate_keys(secret, changed) if secret else []
-
-    return Purging(
-        node,
-        caches,
-        keys,
-        pin=bool(chosen["pin"]),
-        max_purges=int(chosen["max_purges"]),
-        timeout_s=float(chosen["purge_timeout_s"]),
-    )
+    return of(node.purging(), caches, options)

@@ -59,7 +59,7 @@ def run(effective: config.Effective) -> None:
     )
     try:
         try:
-            server = Proxy(effective.engine(), opened.listeners)
+            server = Proxy(effective.engine(), opened.listeners, caches=effective.caches)
         except ValueError as error:
             raise OptionError(str(error)) from None
         started = functools.partial(announce, opened, f"proxies {' and '.join(upstreams)} at")

@@ -32,9 +32,9 @@ export async function sse(feed: Feed, signal: AbortSignal, proven: () => void): 
     if (!/^text\/event-stream/.test(headers.get("content-type")!)) {
       if (status > 499 && status !== 504) throw await refusal(response);
       await feed.read(signal); // says whether it is gone
-      throw failure("demote", `${status} and no event stream`);
+      throw failure("demote", `sse: ${status}`);
     }
-    const parse = eventStream((ms) => (feed.retryMs = ms));
+    const parse = eventStream();
     const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const { done, value } = await reader.read();
@@ -42,13 +42,14 @@ export async function sse(feed: Feed, signal: AbortSignal, proven: () => void): 
       listen(silenceMs);
       proven();
       for (const { type, data, id } of parse(value)) {
+        if (type === "retry") feed.retryMs = +data || 0;
         if (type === "message") feed.publish(successor(resource.representation!, data, id));
         if (type === "stale") await feed.read(signal, feed.pinned(id));
         if (type === "gone") throw failure("gone", "", JSON.parse(data));
       }
     }
   } catch (error) {
-    throw silence.signal.aborted ? failure("demote", "an event stream opened and nothing came") : error;
+    throw silence.signal.aborted ? failure("demote", "sse: silence") : error;
   } finally {
     clearTimeout(timer!);
   }

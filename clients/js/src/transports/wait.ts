@@ -29,28 +29,31 @@ export function waitOf(leader: Leader): Wait {
   let timer: ReturnType<typeof setTimeout>;
 
   const ask = async <T>(url: string, init: RequestInit, signal: AbortSignal): Promise<T> => {
-    const timeout = AbortSignal.timeout(WAIT_MS);
     try {
       // Without credentials: a wait is public, and a cookie would keep caches from sharing it.
       const response = await leader.ask(url, { ...init, credentials: "omit" }, signal, WAIT_MS);
       if (response.ok) return await response.json();
-      throw response.status === 504 ? failure("demote", "a wait was cut") : await refusal(response);
+      throw response.status === 504 ? failure("demote", "wait: 504") : await refusal(response);
     } catch (error) {
-      throw timeout.aborted ? failure("demote", "a wait was not answered") : error;
+      throw (error as Error).name === "TimeoutError" ? failure("demote", "wait: silence") : error;
     }
   };
 
   /** The URL to wait at: of the one resource, or of a set of all. */
   const monitor = async (signal: AbortSignal): Promise<string> => {
-    const monitors = [...members.keys()].map((feed) => feed.monitor()!);
+    const feeds = [...members.keys()];
+    const monitors = feeds.map((feed) => feed.monitor()!);
     const first = monitors[0]!;
-    if (!monitors[1]) return first;
+    const loose = feeds.filter(({ resource }) => resource.representation!.loose);
+    if (!monitors[1] && !loose[0]) return first;
     const { origin } = new URL(first);
-    const { monitor } = await ask<{ monitor: string }>(
+    const { monitor, position } = await ask<{ monitor: string; position: string }>(
       first.replace(/\/[^/]*\/[^/]*$/, ""),
       { method: "POST", body: JSON.stringify({ monitors: monitors.map((one) => one.slice(origin.length)) }) },
       signal,
     );
+    // A socket has brought something newer than its position says: what this node has now is no older.
+    for (const feed of loose) await feed.read(signal, feed.pinned(position));
     return new URL(monitor, first).href;
   };
 
@@ -61,12 +64,14 @@ export function waitOf(leader: Leader): Wait {
         url ??= await monitor(signal);
         if (!failures) members.forEach(([proven]) => proven());
         const { changes, next, position, spread = 0 }: Answer = await ask(url, {}, signal);
-        members.forEach(([proven, fail], feed) => {
-          if (failures) proven();
-          for (const change of changes)
-            if (new URL(change.url, url).href === feed.url)
-              feed.follow({ position, ...change }, spread * 1000 * Math.random()).catch(fail);
-        });
+        const feeds = [...members.keys()];
+        for (const change of changes) {
+          const named = feeds.filter((feed) => feed.url === new URL(change.url, url).href);
+          // What is written in another way than here may be any of them.
+          for (const feed of named[0] ? named : feeds)
+            feed.follow({ position, ...change }, spread * 1000 * Math.random()).catch(members.get(feed)![1]);
+        }
+        if (failures) members.forEach(([proven]) => proven());
         failures = 0;
         url = new URL(next, url).href;
       } catch (error) {

@@ -20,14 +20,16 @@ export function websocket(feed: Feed, signal: AbortSignal, proven: () => void): 
       timer = setTimeout(close, silenceMs);
       came = true;
       proven();
-      feed.publish(successor(feed.resource.representation!, data));
+      feed.publish({ ...successor(feed.resource.representation!, data), loose: true });
     };
     socket.onclose = ({ code }) => {
       clearTimeout(timer);
       const status = code - 4000;
       if (status > 399 && status < 600) reject(failure("gone", "", { status }));
       else if (came) resolve();
-      else reject(failure("demote", `a WebSocket brought nothing (${code})`));
+      // A page does not see why: a read says whether the resource is gone, or nothing is there at all.
+      else
+        feed.read(signal, undefined, "no-cache").then(() => reject(failure("demote", `websocket: ${code}`)), reject);
     };
   });
 }
