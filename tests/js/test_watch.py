@@ -74,8 +74,8 @@ def test_text_is_a_string_bytes_are_a_blob_and_the_response_is_there(live: LiveN
     assert page.evaluate("text.value") == "0"
     bytes_of_flag = "flag.value.arrayBuffer().then((all) => [...new Uint8Array(all)])"
     assert page.evaluate(bytes_of_flag) == [0x89, 0xFF, 0]
-    assert page.evaluate("flag.response.headers.get('content-type')") == "application/octet-stream"
-    assert page.evaluate("text.response.text()") == "0"
+    assert page.evaluate("flag.response().headers.get('content-type')") == "application/octet-stream"
+    assert page.evaluate("text.response().text()") == "0"
     httpx.post(f"{live.url}/goal")
     page.wait_for_function("text.value === '1'")
     page.wait_for_function(f"{bytes_of_flag}.then((all) => all[2] === 1)")

@@ -6,7 +6,7 @@ import { refusal, type Failure } from "./failure.js";
 import type { Leader } from "./leader.js";
 import { linked } from "./link.js";
 import { merge } from "./merge_patch.js";
-import { pause, sleep } from "./pace.js";
+import { fork, pause, sleep, timer } from "./pace.js";
 import { lag } from "./position.js";
 import { fromResponse, positionOf, successor, type Representation } from "./representation.js";
 import type { Resource } from "./resource.js";
@@ -58,7 +58,7 @@ export interface Feed {
 
 interface Attempt {
   by: Transport | "read";
-  stop: AbortController;
+  stop(): void;
 }
 
 export function feedOf(resource: Resource, leader: Leader): Feed {
@@ -67,13 +67,12 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
   const { settings, feeds, publish } = leader;
   const { transports, credentials, headers } = settings;
   const isNear = origin === globalThis.location?.origin;
-  const stop = new AbortController();
-  const alive = AbortSignal.any([leader.signal, stop.signal]);
+  const [alive, stop] = fork(leader.signal);
+  const again = timer();
   /** What delivers now, and what is being tried. */
   let current: Attempt | undefined;
   let trial: Attempt | undefined;
   let failures = 0;
-  let timer: ReturnType<typeof setTimeout>;
   /** Where the newest change can be read that has not been read yet. */
   let wanted: string | undefined;
 
@@ -100,7 +99,7 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
 
   const proven = (attempt: Attempt): void => {
     if (attempt === trial) {
-      current?.stop.abort();
+      current?.stop();
       current = attempt;
       trial = undefined;
       failures = 0;
@@ -110,7 +109,7 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
 
   const ended = (attempt: Attempt, error?: Failure): void => {
     const { by, stop } = attempt;
-    stop.abort();
+    stop();
     if (attempt === trial) trial = undefined;
     else current = undefined;
     const { fate, afterMs = 0, problem } = error ?? {};
@@ -122,7 +121,7 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
     if (!current) feed.trouble(error ?? {});
     if (fate) return leader.demote(origin, by as Transport);
     const pauseMs = (!error && feed.retryMs) || pause(++failures);
-    timer = setTimeout(feed.pick, Math.max(afterMs, pauseMs));
+    again(feed.pick, Math.max(afterMs, pauseMs));
   };
 
   const feed: Feed = {
@@ -131,7 +130,7 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
     resource,
     isNear,
     retryMs: 0,
-    stop: () => stop.abort(),
+    stop,
     monitor() {
       const target = linked(resource.representation?.headers.link, "monitor");
       return target && new URL(target, url).href;
@@ -171,23 +170,22 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
       }
     },
     pick() {
-      clearTimeout(timer);
+      again();
       if (alive.aborted) return;
       const by = best();
       if (by === trial?.by) return;
-      trial?.stop.abort();
+      trial?.stop();
       trial = undefined;
       if (by === current?.by) return;
-      const stop = new AbortController();
+      const [signal, stop] = fork(alive);
       const attempt: Attempt = (trial = { by, stop });
-      const signal = AbortSignal.any([alive, stop.signal]);
       deliver[by](feed, signal, () => proven(attempt))
         .catch((error) => error)
         .then((error) => signal.aborted || ended(attempt, error));
     },
     restart() {
-      trial?.stop.abort();
-      current?.stop.abort();
+      trial?.stop();
+      current?.stop();
       trial = current = undefined;
       feed.pick();
     },

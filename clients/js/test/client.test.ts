@@ -1,7 +1,7 @@
 // The client whole, with a `fetch` that plays a node: what no server does on demand.
 
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { afterEach, beforeEach, test } from "node:test";
 import type { Options } from "../src/options.js";
 import { watch, type Watch } from "../src/watch.js";
 
@@ -13,9 +13,10 @@ import { watch, type Watch } from "../src/watch.js";
   }
 };
 
-// The time limits of an AbortSignal do not keep a process alive.
-const alive = setInterval(() => {}, 1000);
-after(() => clearInterval(alive));
+// The time limits of an AbortSignal do not keep a process alive; this does, as long as a test runs.
+let alive: ReturnType<typeof setInterval>;
+beforeEach(() => (alive = setInterval(() => {}, 1000)));
+afterEach(() => clearInterval(alive));
 
 type Answer = Response | Promise<Response>;
 
