@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # PORT: where `make demo` listens; the first free one from 8000 on if not set.
 PORT ?=
+# How many watch through each cache of `make demo-edge`.
+WATCHERS ?= 100
 # More arguments for pytest, as in: make test PYTEST_ARGS="-k tags -x"
 PYTEST_ARGS ?=
 
@@ -25,8 +27,9 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
 # What the native module is made of: a change of any of these, or a file more or less, builds it again. The Python
 # sources are used from where they lie.
+CRATES := engine upstream load bindings
 NATIVE := Cargo.toml Cargo.lock pyproject.toml \
-	$(shell find engine/src load/src bindings/src engine/Cargo.toml load/Cargo.toml bindings/Cargo.toml)
+	$(shell find $(addsuffix /src,$(CRATES)) $(addsuffix /Cargo.toml,$(CRATES)))
 MODULE := $(wildcard python/freshwire/_engine*.so)
 
 TOOLS := $(VENV)/.tools
@@ -41,10 +44,10 @@ CLIENT_BUILT := $(CLIENT)/dist/freshwire.min.js
 
 .DEFAULT_GOAL := help
 # Every target with a description after it.
-.PHONY: FORCE $(shell sed -n 's/^\([a-z]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
+.PHONY: FORCE $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 setup: ## install the system packages that building and testing need
 	tools/setup test
@@ -53,6 +56,9 @@ build: $(BUILT) ## build for release and leave .venv/bin/freshwire in the checko
 
 demo: setup-build $(BUILT) ## start a node with the departures board on real data, and say what to try (PORT=8000)
 	@PORT=$(PORT) tools/demo
+
+demo-edge: setup-test $(BUILT) ## the same behind nginx and Varnish, with 100 watchers through each (WATCHERS=100)
+	@PORT=$(PORT) WATCHERS=$(WATCHERS) tools/demo-edge
 
 client: $(CLIENT_BUILT) ## build the browser client into clients/js/dist
 

@@ -1,4 +1,4 @@
-//! `freshwire._engine`: the engine as a Python module, and ASGI between the two.
+//! `freshwire._engine`: the engine as a Python module, with ASGI or an HTTP upstream (`proxy`) behind it.
 //!
 //! A shard's request crosses `bridge` into the event loop, where `node` drains it and `application` makes a task of it;
 //! `exchange` is what that task drives. `receive`, `send` and `websocket` are the rules of ASGI as pure state, `message`
@@ -11,6 +11,7 @@ mod exchange;
 mod load;
 mod message;
 mod node;
+mod proxy;
 mod ready;
 mod receive;
 mod scope;
@@ -44,6 +45,7 @@ fn surrogate_keys(tag_key: String, tags: Vec<String>) -> PyResult<Vec<String>> {
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<node::Node>()?;
+    module.add_class::<proxy::ProxyNode>()?;
     module.add_class::<exchange::Exchange>()?;
     module.add("current", coroutine::current(module.py())?)?;
     module.add_function(wrap_pyfunction!(default_options, module)?)?;

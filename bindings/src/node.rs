@@ -34,28 +34,34 @@ impl Node {
     }
 }
 
+/// The options that Python hands over.
+pub fn options(json: &str) -> PyResult<Options> {
+    serde_json::from_str(json).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// The listeners that Python hands over: descriptor, role, address.
+pub fn listeners(described: Vec<(RawFd, String, String)>) -> PyResult<Vec<Listener>> {
+    let listener = |(fd, role, address): (RawFd, String, String)| {
+        let role = match &*role {
+            "public" => Role::Public,
+            "admin" => Role::Admin,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "a listener is \"public\" or \"admin\", not {other:?}"
+                )));
+            }
+        };
+        let fd = own(fd).map_err(|error| PyValueError::new_err(format!("listener {fd}: {error}")))?;
+        Ok(Listener { fd, role, address })
+    };
+    described.into_iter().map(listener).collect()
+}
+
 #[pymethods]
 impl Node {
     #[new]
     fn new(options: &str, listeners: Vec<(RawFd, String, String)>) -> PyResult<Self> {
-        let options: Options =
-            serde_json::from_str(options).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let listeners = listeners
-            .into_iter()
-            .map(|(fd, role, address)| {
-                let role = match &*role {
-                    "public" => Role::Public,
-                    "admin" => Role::Admin,
-                    other => {
-                        return Err(PyValueError::new_err(format!(
-                            "a listener is \"public\" or \"admin\", not {other:?}"
-                        )));
-                    }
-                };
-                let fd = own(fd).map_err(|error| PyValueError::new_err(format!("listener {fd}: {error}")))?;
-                Ok(Listener { fd, role, address })
-            })
-            .collect::<PyResult<Vec<_>>>()?;
+        let (options, listeners) = (self::options(options)?, self::listeners(listeners)?);
         let drain_timeout = Duration::try_from_secs_f64(options.drain_timeout_s)
             .map_err(|error| PyValueError::new_err(format!("drain_timeout_s: {error}")))?;
         Ok(Self {

@@ -144,9 +144,13 @@ sub vcl_deliver {
     }
 }
 
-# Each tag of the request's xkey, in the tags that a stored response names. With varnish-modules there is an index of
-# them: `import xkey;`, and `set req.http.n = xkey.purge(req.http.xkey);` in place of the ban.
+# What has one of the keys in the request's xkey, or everything: see docs/purge.md. With varnish-modules there is an index
+# of keys: `import xkey;`, and `set req.http.n = xkey.purge(req.http.xkey);` in place of the second ban.
 sub fresh_ban_tags {
+    if (req.http.xkey == "*") {
+        ban("obj.status != 0");
+        return (synth(200, "Purged"));
+    }
     ban("obj.http.xkey ~ (^|\s)(" + regsuball(req.http.xkey, "[^A-Za-z0-9_-]+", "|") + ")(\s|$)");
     return (synth(200, "Purged"));
 }

@@ -4,6 +4,7 @@
 //! [`Answers`]. ASGI behind the Python bridge is one implementation, an HTTP upstream another, and nothing above this
 //! file knows which.
 use crate::http::fields::Fields;
+use crate::http::refusal::Refusal;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -165,6 +166,9 @@ pub enum Answer {
     Trailers(Fields),
     /// The application failed: 500 if no head has gone out, else the body is cut short so that the client can see it.
     Failed,
+    /// The application cannot be asked, or its answer not be used: this is the answer if no head has gone out, else as
+    /// [`Answer::Failed`].
+    Refused(Box<Refusal>),
     /// The application asks for more of the request's body; on a WebSocket, it has taken a message or the end.
     Want,
     /// Take the WebSocket, with this subprotocol and these additional fields. (A denial is a `Start`.)

@@ -134,10 +134,18 @@ options! {
     max_tag_bytes: usize = 255;
     /// Tags whose last change is remembered; older ones count as changed at the oldest position kept.
     max_known_tags: usize = 1_000_000;
+    /// Response fields that are for this cache, before Cache-Control, the first first (the target list of RFC 9213).
+    targeted_fields: Vec<String> = vec!["Freshwire-Cache-Control".into(), "CDN-Cache-Control".into()];
     /// Fields in which tags go out for caches to purge by: Surrogate-Key, Cache-Tag, xkey, Edge-Cache-Tag, CDN-Tag; needs `tag_key`.
     tag_fields: Vec<String> = vec![];
     /// Secret of at least 32 bytes, the same for all nodes and purgers, that tags are hashed with when they leave the node; empty: they are not hashed.
     tag_key: Secret = Secret::default();
+    /// Lifetime for caches that are purged when a tag changes (CDN-Cache-Control), of public responses with tags, seconds; browsers are told to ask each time; 0: nothing is said.
+    cdn_max_age_s: u64 = 0;
+    /// With `cdn_max_age_s`: how long such a cache may use a response after that while it asks again, seconds; 0: not at all.
+    cdn_stale_while_revalidate_s: u64 = 0;
+    /// With `cdn_max_age_s`: how long such a cache may use a response after that when asking fails, seconds; 0: not at all.
+    cdn_stale_if_error_s: u64 = 0;
     /// Variants watched at once: 503 for a new one above.
     max_watched: usize = 200_000;
     /// Sets that monitor URLs stand for; above, those that nobody waits on make room for others.
@@ -158,10 +166,33 @@ options! {
     purge_timeout_s: f64 = 5.0;
     /// Tags and resources that wait to be purged from caches in front; above it, everything is purged.
     max_purges: usize = 10_000;
+    /// Reads for watchers a second, shared by the engine threads: more wait for their turn; and how many private readers of what changed are told to spread over a second. 0: no limit.
+    max_rereads_per_s: u32 = 10_000;
     /// First pause after a re-read that failed, seconds; doubled each time, with jitter.
     reread_backoff_s: f64 = 0.25;
     /// Longest pause after re-reads that failed, seconds.
     reread_backoff_max_s: f64 = 30.0;
+
+    /// Where the application of `freshwire proxy` is: http://host:port, with a base path or without, or unix:/path.
+    upstreams: Vec<String> = vec![];
+    /// The Host that upstreams are asked for; empty: the one that the client asked for.
+    upstream_host: String = String::new();
+    /// Connections to each upstream: requests wait for a free one above.
+    max_upstream_connections: usize = 256;
+    /// Head of an upstream's response, bytes: 502 above.
+    max_upstream_head_bytes: usize = 64 * 1024;
+    /// WebSocket message of an upstream, bytes: close 1009 above.
+    max_upstream_message_bytes: usize = 4 * 1024 * 1024;
+    /// A connection to an upstream must stand within this many seconds: another upstream, or 504.
+    upstream_connect_timeout_s: f64 = 3.0;
+    /// An upstream's response that brings nothing for this many seconds is cut short.
+    upstream_read_timeout_s: f64 = 300.0;
+    /// An idle connection to an upstream is kept for this many seconds: fewer than the upstream itself keeps it.
+    upstream_idle_timeout_s: f64 = 4.0;
+    /// A path that a healthy upstream answers with 2xx or 3xx; empty: none is asked.
+    upstream_health_path: String = String::new();
+    /// Seconds between two questions for `upstream_health_path`, and how long the answer may take.
+    upstream_health_interval_s: f64 = 5.0;
 }
 
 #[cfg(test)]

@@ -70,6 +70,14 @@ figures! {
     messages: "counter";
     /// Bytes given to the kernel.
     bytes: "counter";
+    /// Open connections to upstreams.
+    upstream_connections: "gauge";
+    /// Upstreams that are left out because they cannot be reached or are not healthy.
+    upstreams_out: "gauge";
+    /// Requests sent to an upstream once more, because the connection had ended before it answered.
+    upstream_retries: "counter";
+    /// Connections to upstreams that could not be made.
+    upstream_failures: "counter";
     /// Lines of the access log that standard output did not take in time, or at all.
     log_lines_lost: "counter";
     /// Panics caught, each at the cost of one connection.

@@ -14,6 +14,7 @@ use crate::net::output::Output;
 use crate::net::sys;
 use crate::resource::grid::Grid;
 use crate::resource::layer::Resources;
+use crate::resource::outgoing::Outgoing;
 use crate::resource::position::Epoch;
 use crate::resource::purges::{Due, Wake};
 use crate::shard::Shard;
@@ -97,6 +98,8 @@ impl Node {
                 fields: options.max_fields,
                 target: options.max_target_bytes,
             },
+            target_list: options.targeted_fields.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            outgoing: Outgoing::new(&options)?,
             origins: OriginRules::new(&options.allow_origins)?,
             proxies: TrustedProxies::new(&options.trusted_proxies)?,
             doors,
@@ -146,6 +149,21 @@ impl Node {
     /// Where the application leaves its answers.
     pub fn answers(&self) -> Arc<dyn Answers> {
         self.shared.inboxes.clone()
+    }
+
+    /// How many shards it has.
+    pub fn shards(&self) -> usize {
+        self.shared.inboxes.0.len()
+    }
+
+    /// The node's figures.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.shared.metrics.clone()
+    }
+
+    /// As given.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
     }
 
     /// Record that these tags changed; the position of the change.

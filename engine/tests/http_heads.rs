@@ -254,6 +254,24 @@ fn absolute_form_is_given_in_origin_form() {
 }
 
 #[test]
+fn a_field_that_connection_names_goes_no_further_unless_it_frames_or_authorises() {
+    let kept = |connection: &str| {
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Own: 1\r\nCookie: c\r\nOrigin: o\r\nConnection: {connection}\r\n\r\n"
+        );
+        let names = |h: &head::Head<'_>| {
+            let fields = h.fields();
+            let names = fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned());
+            names.collect::<Vec<_>>().join(" ")
+        };
+        head::parse(head.as_bytes(), &LIMITS, names).unwrap().unwrap().1
+    };
+    assert_eq!(kept("close"), "host x-own cookie origin connection");
+    assert_eq!(kept("keep-alive, X-OWN"), "host cookie origin connection");
+    assert_eq!(kept("cookie, origin, host, x-own"), "host cookie origin connection");
+}
+
+#[test]
 fn the_connection_persists_as_version_and_connection_say() {
     for (line, fields, keep_alive, upgrade) in [
         ("GET / HTTP/1.1", "", true, Upgrade::None),

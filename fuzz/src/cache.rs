@@ -267,6 +267,7 @@ impl Model {
             credentials: false,
             head: &head,
             cache_control: &said,
+            targeted: false,
             tagged: true,
             received_unix_s: 0,
         });
@@ -276,6 +277,7 @@ impl Model {
             decision: &decision,
             resource: &key(asked.resource),
             groups: groups.iter().map(|group| Box::from(*group)).collect(),
+            lines: Fields::default(),
             position: self.resources.position(asked.position),
             salt: None,
             now_ms: self.now_ms,

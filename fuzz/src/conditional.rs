@@ -4,7 +4,7 @@ use freshwire_engine::http::fields::Fields;
 use freshwire_engine::http::lists::etag_matches;
 use freshwire_engine::resource::conditional::{Outcome, evaluate, not_modified_fields};
 use freshwire_engine::resource::key::{ResourceKey, Vary};
-use freshwire_engine::resource::policy::{Decision, Sharing};
+use freshwire_engine::resource::policy::{Decision, Sharing, Stale};
 use freshwire_engine::resource::position::{Epoch, Position};
 use freshwire_engine::resource::representation::{Made, Representation};
 
@@ -35,6 +35,9 @@ fn representation(etag: &[u8], status: u16) -> Representation {
         lifetime_ms: None,
         watchable: true,
         vary: Vary::Names(vec![]),
+        validate: false,
+        stale: Stale::default(),
+        late: false,
     };
     Representation::new(Made {
         head: &ResponseHead { status, fields, ..ResponseHead::default() },
@@ -42,6 +45,7 @@ fn representation(etag: &[u8], status: u16) -> Representation {
         decision: &decision,
         resource: &ResourceKey::new("http", "h", "/"),
         groups: vec![],
+        lines: Fields::default(),
         position: Position { epoch: Epoch::from_bits(1), offset: 1 },
         salt: None,
         now_ms: 0,

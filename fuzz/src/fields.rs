@@ -96,6 +96,7 @@ fn decision(a: &[u8], b: &[u8]) {
             credentials,
             head: &head,
             cache_control: &said,
+            targeted: false,
             tagged,
             received_unix_s: 1_800_000_000,
         };
@@ -103,8 +104,11 @@ fn decision(a: &[u8], b: &[u8]) {
         let explicit = said.public || said.s_maxage.is_some();
         let personal = said.private || (credentials || cookie) && !explicit;
         assert_eq!(decision.audience == Sharing::Private, personal);
-        assert!(!decision.storable || decision.reusable && !personal);
-        assert!(!decision.reusable || !said.no_store && status != 206 && decision.vary != Vary::Any);
+        assert!(!decision.storable || (decision.reusable || decision.validate) && !personal);
+        assert!(!(decision.reusable && decision.validate));
+        let may_store = !said.no_store || said.must_understand;
+        let kept = decision.reusable || decision.validate;
+        assert!(!kept || may_store && status != 206 && decision.vary != Vary::Any);
         assert!(!decision.reusable || tagged || decision.lifetime_ms.is_some(), "no lifetime is guessed");
         assert!(decision.lifetime_ms.is_none_or(|ms| (1..=1000 << 31).contains(&ms)));
         if let Vary::Names(names) = &decision.vary {

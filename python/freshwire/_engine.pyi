@@ -45,7 +45,7 @@ class Node:
         """
 
     def purging(self) -> int:
-        """Collect what must leave the caches in front from now on; the eventfd that is readable when there is something.
+        """Collect what must leave the caches in front from now on; the eventfd that says when there is some.
 
         Called before `start`.
         """
@@ -81,6 +81,39 @@ class Node:
 
     def join(self) -> None:
         """Wait for the engine's threads to end, without holding the interpreter."""
+
+class ProxyNode:
+    """The engine's threads with an HTTP server, or several, as the application: the option `upstreams`."""
+
+    def __init__(self, options: str, listeners: Sequence[tuple[int, str, str]]) -> None:
+        """As `Node`."""
+
+    def start(self) -> None:
+        """Start the threads and accept connections; once."""
+
+    def fileno(self) -> int:
+        """The eventfd to watch with `loop.add_reader(node.fileno(), ...)`: then there are `reports`."""
+
+    def reports(self) -> list[str]:
+        """What the operator should know of the upstreams since the last call, a sentence each."""
+
+    def changed(self, tags: Sequence[str]) -> str:
+        """As `Node`."""
+
+    def position(self) -> str:
+        """The newest position."""
+
+    def stats(self) -> str:
+        """The node's figures as a JSON object."""
+
+    def shutdown(self) -> None:
+        """Stop accepting, end push sessions spread over `drain_timeout_s`, finish requests, then end: see `join`.
+
+        A second call ends everything at once.
+        """
+
+    def join(self) -> None:
+        """Wait for the threads to end, without holding the interpreter."""
 
 class Exchange:
     """One request as the application sees it; what `current` holds while a handler runs."""

@@ -14,15 +14,18 @@ import functools
 import json
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from freshwire import _engine, admin
 from freshwire.exceptions import OptionError
+
+if TYPE_CHECKING:
+    from freshwire.purge import Cache
 
 PREFIX = "FRESHWIRE_"
 FLAG, PYPROJECT, DEFAULT = "flag", "pyproject.toml", "default"
@@ -54,6 +57,20 @@ def _listed(value: object) -> object:
 Texts = Annotated[list[str], BeforeValidator(_listed)]
 
 
+def _tabled(value: object) -> object:
+    """A list from a table of tables, by cache: `[tool.freshwire.purge.varnish]`, one or `[[several]]`."""
+    if not isinstance(value, dict):
+        return _listed(value)
+    return [
+        {"cache": cache, **one} if isinstance(one, dict) else f"{cache}={one}"
+        for cache, some in value.items()
+        for one in (some if isinstance(some, list) else [some])
+    ]
+
+
+Purges = Annotated[list[str | dict[str, Any]], BeforeValidator(_tabled)]
+
+
 class Settings(BaseModel):
     """The options that Python acts on; `model()` adds the engine's."""
 
@@ -76,6 +93,10 @@ class Settings(BaseModel):
     admin_socket: str = Field(
         "",
         description="Unix socket of the admin listener; off: none; empty: one for this user and directory.",
+    )
+    purge: Purges = Field(
+        [],
+        description="Caches in front to purge of what changes: CACHE=WHICH, as varnish=http://127.0.0.1:6081.",
     )
     workers: int = Field(1, ge=1, description="Application processes; only 1 exists for now.")
     proxy_headers: bool = Field(True, description="Believe the forwarding fields of trusted_proxies.")
@@ -114,6 +135,8 @@ class Effective:
     settings: Settings
     sources: Mapping[str, str]
     """Where each value comes from that is not a default."""
+    caches: Sequence[Cache] = field(default=())
+    """The caches in front that are purged."""
 
     def values(self) -> list[Value]:
         """Every option, in the order of the documentation."""
@@ -125,6 +148,10 @@ class Effective:
     def _shown(self, name: str) -> object:
         """The value, or a word for a secret."""
         value = getattr(self.settings, name)
+        if name == "purge" and value:
+            from freshwire.purge import described
+
+            return [described(cache) for cache in self.caches]
         return "(set)" if name in SECRET and value else value
 
     def engine(self) -> dict[str, object]:
@@ -201,7 +228,16 @@ def resolve(
             f"workers = {settings.workers}: more than one application process does not exist yet; "
             "one holds its connections in threads of its own, and the application can use threads (`def`)"
         )
-    return Effective(settings, sources)
+    if not settings.purge:
+        return Effective(settings, sources)
+    from freshwire.purge import caches, with_fields  # here: it imports httpx, which takes its time
+
+    named = caches(settings.purge)
+    said = {name: getattr(settings, name) for name in ("tag_fields", "tag_key")}
+    fields = with_fields(said, named)["tag_fields"]
+    if fields != said["tag_fields"]:
+        sources["tag_fields"] = "purge"
+    return Effective(settings.model_copy(update={"tag_fields": fields}), sources, named)
 
 
 def _environment() -> dict[str, str]:
@@ -214,9 +250,13 @@ def _environment() -> dict[str, str]:
 def unknown_variables() -> list[str]:
     """Environment variables that look like options and are none; others may have set them."""
     known = {f"{PREFIX}{name.upper()}" for name in model().model_fields}
-    return sorted(
-        name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known
-    )
+    unknown = [name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known]
+    if any(name.startswith(f"{PREFIX}PURGE_") for name in unknown):
+        from freshwire.purge import variables
+
+        known = variables()
+        unknown = [name for name in unknown if name not in known]
+    return sorted(unknown)
 
 
 def _project(project: Path | None) -> Mapping[str, object]:
@@ -243,5 +283,5 @@ def _unknown(name: str, source: str) -> str:
 def _wrong(detail: Any, sources: Mapping[str, str]) -> str:
     """Say what is wrong with one value, and where it was said."""
     name = str(detail["loc"][0])
-    value = "(set)" if name in SECRET else repr(detail["input"])
+    value = "(set)" if name in SECRET or name == "purge" else repr(detail["input"])
     return f"{name} = {value} (from {sources.get(name, DEFAULT)}): {detail['msg']}"

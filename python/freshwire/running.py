@@ -1,11 +1,23 @@
-"""How a node runs in an event loop: what `freshwire serve` and the test kit share."""
+"""How a node runs in an event loop: what `freshwire serve`, `freshwire proxy` and the test kit share."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
-from freshwire.asgi.server import Server
+
+class Serves(Protocol):
+    """A node with what stands behind it: `freshwire.asgi.server.Server` or `freshwire.proxy.Proxy`."""
+
+    started: asyncio.Event
+    """Set when connections are accepted."""
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set and every connection has ended."""
+
+    def abort(self) -> None:
+        """End every connection at once."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -17,7 +29,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def serve(server: Server, stop: asyncio.Event, on_started: Callable[[], None]) -> None:
+async def serve(server: Serves, stop: asyncio.Event, on_started: Callable[[], None]) -> None:
     """Serve until `stop`, and say when connections are accepted.
 
     Raises LifespanError.

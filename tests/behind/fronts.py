@@ -23,7 +23,15 @@ http {{
     include {place}/nginx.conf;
 }}
 """
-CADDY = "{{\n\tadmin off\n}}\nimport {place}/Caddyfile\n"
+CADDY = """
+{{
+    admin off
+    skip_install_trust
+    auto_https disable_redirects
+    storage file_system {place}/data
+}}
+import {place}/Caddyfile
+"""
 YOURS = re.compile(r"^.*# yours$", re.M)
 
 
@@ -72,14 +80,15 @@ def adapted(name: str, place: Path, port: int, origin: int) -> str:
 
 @contextmanager
 def front(
-    name: str, place: Path, origin: int, *, changes: Mapping[str, str] | None = None
+    name: str, place: Path, origin: int, *, changes: Mapping[str, str] | None = None, port: int = 0
 ) -> Iterator[tuple[str, int]]:
     """The address of a proxy of docs/behind in front of the node at a port.
 
     changes: texts of its file, and what stands in their place: for a configuration that is wrong on purpose.
+    port: where it listens; 0: on a free one.
     """
     place.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     text = adapted(name, place, port, origin)
     for there, wanted in (changes or {}).items():
         assert there in text, f"{FILES[name]} does not have {there!r}"

@@ -14,10 +14,12 @@ from freshwire.doctor.visit import Visit, client
 from freshwire.testing import node
 
 from . import site
-from .fronts import FILES, front
+from .fronts import CACHES, FILES, front
 
 SHORT = {"watch_cycle_s": 2.0}
 IDLE_S = 2.5
+SIDE_BY_SIDE = 12
+"""Cases that are looked at at once: they mostly wait."""
 
 
 @dataclass(frozen=True)
@@ -25,29 +27,49 @@ class Case:
     """A proxy, what is wrong with it, and what the doctor should find."""
 
     front: str
-    path: str = "/scores/x"
+    path: str = "/scores/"
     changes: Mapping[str, str] = field(default_factory=dict)
     found: frozenset[str] = frozenset()
     advice: str = ""
     """In the lines to change."""
+    change: str = "socket"
+    """How the doctor has the resource changed, and whether it has the node's figures: only by the admin socket."""
     options: Mapping[str, object] = field(default_factory=lambda: SHORT)
 
 
 def wrong(
-    front: str, changes: dict[str, str], *found: str, advice: str, path: str = "/scores/x", **options: object
+    front: str,
+    changes: dict[str, str],
+    *found: str,
+    advice: str,
+    path: str = "/scores/",
+    change: str = "socket",
+    **options: object,
 ) -> Case:
-    return Case(front, path, changes, frozenset(found), advice, SHORT | options)
+    return Case(front, path, changes, frozenset(found), advice, change, SHORT | options)
 
 
-RIGHT = {f"{front}{path}": Case(front, path) for front in FILES for path in ("/scores/x", "/tables/x")}
+RIGHT = {f"{front}{path}": Case(front, path) for front in FILES for path in ("/scores/", "/tables/")}
+RIGHT |= {f"{front} without figures": Case(front, change="url") for front in CACHES}
 NGINX_STREAMS = "if ($fresh_poll) { return 418; }"
 NGINX_LOCKS = "        proxy_cache_lock_timeout 30s;\n        proxy_cache_lock_age 30s;\n"
+VARNISH_WAITS = 'if (req.method == "GET" && req.url ~ "^/\\.fresh/watch/") {'
+VARNISH_LIFETIMES = (
+    '} elsif (beresp.http.Cache-Control !~ "(?i)(max-age|s-maxage)\\s*=" && !beresp.http.Expires) {'
+)
 VARNISH_STREAMS = (
     'if (req.http.Accept ~ "(?i)text/event-stream" || req.http.Prefer ~ "(?i)(^|[,; \\t])wait\\s*=") {'
 )
 WRONG = {
     "nginx without a lock": wrong(
         "nginx", {"proxy_cache_lock on;": ""}, "wait-not-collapsed", advice="proxy_cache_lock on;"
+    ),
+    "nginx without a lock, told by itself": wrong(
+        "nginx",
+        {"proxy_cache_lock on;": ""},
+        "wait-not-collapsed",
+        advice="proxy_cache_lock on;",
+        change="url",
     ),
     "nginx with a lock of five seconds": wrong(
         "nginx",
@@ -56,10 +78,13 @@ WRONG = {
         advice="proxy_cache_lock_age 30s;",
         watch_cycle_s=7.0,
     ),
-    "nginx that buffers": wrong(
+    "nginx that buffers, and speaks HTTP/1.0 to the node": wrong(
         "nginx",
-        {NGINX_STREAMS: "proxy_ignore_headers X-Accel-Buffering;"},
-        "stream-buffered",
+        {
+            "proxy_http_version 1.1;": "",
+            "proxy_buffering off;": "proxy_ignore_headers X-Accel-Buffering;",
+        },
+        *("stream-buffered", "websocket-refused"),
         advice="proxy_buffering off;",
     ),
     "nginx that answers an EventSource from its cache": wrong(
@@ -67,7 +92,7 @@ WRONG = {
         {NGINX_STREAMS: ""},
         *("accept-not-passed", "poll-answered-by-cache", "websocket-refused"),
         advice="text/event-stream",
-        path="/tables/x",
+        path="/tables/",
     ),
     "nginx that is impatient": wrong(
         "nginx",
@@ -102,18 +127,20 @@ WRONG = {
         "credentials-cached",
         advice="proxy_no_cache",
         path="/me",
+        change="",
     ),
     "nginx that ignores the query": wrong(
         "nginx",
         {"location @pinned {": 'location @pinned { proxy_cache_key "$scheme://$http_host$uri";'},
         "query-ignored",
         advice="$request_uri",
-        path="/tables/x",
+        path="/tables/",
     ),
     "Varnish that passes waits": wrong(
         "varnish",
         {
-            'if (req.method == "GET" && req.url ~ "^/\\.fresh/watch/") {': 'if (req.url ~ "^/\\.fresh/watch/") { return (pass);'
+            VARNISH_WAITS: "if (false) {",
+            "if (req.http.Authorization || req.http.Cookie) {": 'if (req.url ~ "watch" || req.http.Cookie) {',
         },
         "wait-not-collapsed",
         advice="return (hash)",
@@ -121,7 +148,7 @@ WRONG = {
     "Varnish that keeps everything": wrong(
         "varnish",
         {
-            '} elsif (beresp.http.Cache-Control !~ "(?i)(max-age|s-maxage)\\s*=" && !beresp.http.Expires) {': "} elsif (false) {"
+            VARNISH_LIFETIMES: "} elsif (false) {",
         },
         *("cached-unasked", "stale"),
         advice="default_ttl",
@@ -134,7 +161,7 @@ WRONG = {
         {VARNISH_STREAMS: "if (false) {"},
         *("accept-not-passed", "poll-answered-by-cache"),
         advice="text/event-stream",
-        path="/tables/x",
+        path="/tables/",
     ),
     "Varnish that is impatient": wrong(
         "varnish",
@@ -182,17 +209,19 @@ def look(case: Case, place: Path) -> Report:
 
         async def visit() -> Report:
             async with client(10) as http:
-                url = f"http://{host}:{port}{case.path}"
-                socket = live.admin_socket if case.path != "/me" else None
-                return await examine(Visit(url, {}, http, lambda _: None, IDLE_S, 10, socket))
+                own = case.path if case.path == "/me" else f"{case.path}{port}"
+                url = f"http://{host}:{port}{own}"
+                socket = live.admin_socket if case.change == "socket" else None
+                change = url if case.change == "url" else ""
+                return await examine(Visit(url, {}, http, lambda _: None, IDLE_S, 10, socket, change))
 
         return asyncio.run(visit())
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Report]]]:
-    """The doctor's reports of all cases, looked at side by side, as they mostly wait."""
-    with ThreadPoolExecutor(len(CASES)) as pool:
+    """The doctor's reports of all cases."""
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         yield {
             name: pool.submit(look, case, tmp_path_factory.mktemp("front")) for name, case in CASES.items()
         }

@@ -11,6 +11,9 @@ from tests.promises.site import Site
 
 CYCLE_S = 1
 
+IMPATIENT: dict[str, Any] = {**OPTIONS, "app_timeout_s": 1.0, "watch_cycle_s": CYCLE_S, "max_sets": 2}
+"""So few sets that they are often gone when somebody waits on one."""
+
 
 @pytest.fixture(scope="package")
 def site() -> Site:
@@ -19,7 +22,6 @@ def site() -> Site:
 
 @pytest.fixture(scope="package")
 def live(site: Site) -> Iterator[LiveNode]:
-    options: dict[str, Any] = {**OPTIONS, "app_timeout_s": 1.0}
-    with node(site, **options) as live:
+    with node(site, **IMPATIENT) as live:
         yield live
         assert live.stats()["panics"] == 0

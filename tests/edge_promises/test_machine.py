@@ -20,7 +20,9 @@ from .follower import Doing, Follower
 from .origin import Line
 from .world import EdgeWorld
 
-MOST_FOLLOWERS = 6
+MOST_FOLLOWERS = 8
+SOME = 8
+"""Of how many examples waits end in one: that takes a second, and nothing makes it shorter."""
 
 tempers = st.sampled_from(sorted(TEMPERS))
 kinds = st.fixed_dictionaries(
@@ -52,10 +54,18 @@ class BehindCaches(Application):
         kinds=st.lists(kinds, min_size=1, max_size=3),
         edges=st.lists(tempers, min_size=1, max_size=3),
         shield=st.none() | tempers,
+        followers=st.lists(
+            st.tuples(indices, users, languages, indices, st.booleans()), min_size=2, max_size=4
+        ),
     )
-    def publish(self, kinds: list[dict[str, Any]], edges: list[str], shield: str | None) -> None:
+    def publish(
+        self, kinds: list[dict[str, Any]], edges: list[str], shield: str | None, followers: list[Any]
+    ) -> None:
         super().publish(kinds)
         self.world.build(edges, shield)
+        for each in followers:
+            self.follow(*each)
+        self.world.arrive()
 
     # Which one.
 
@@ -79,6 +89,11 @@ class BehindCaches(Application):
 
     @precondition(lambda self: len(self.world.followers) < MOST_FOLLOWERS)
     @rule(index=indices, user=users, language=languages, edge=indices, bodies=st.booleans())
+    def somebody_comes(
+        self, index: int, user: str | None, language: str | None, edge: int, bodies: bool
+    ) -> None:
+        self.follow(index, user, language, edge, bodies)
+
     def follow(self, index: int, user: str | None, language: str | None, edge: int, bodies: bool) -> None:
         client = self.client(index, user, language)
         self.world.come(client, self.edge(edge), cookies=user == "bob", bodies=bodies)
@@ -97,7 +112,8 @@ class BehindCaches(Application):
             follower.edge = self.edge(edge)
             follower.come()
 
-    @precondition(lambda self: any(f.doing is Doing.RESTING for f in self.world.followers))
+    # What a follower can do depends on what it has heard: it does it if it can.
+
     @rule()
     def try_again(self) -> None:
         self.world.wake(lambda follower: follower.doing is Doing.RESTING)
@@ -143,6 +159,21 @@ class BehindCaches(Application):
     def deliver(self) -> None:
         for line in self.world.lines:
             line.slow = False
+
+    @rule()
+    def arrive(self) -> None:
+        self.world.arrive()
+
+    @precondition(lambda self: self.world.followers)
+    @rule(index=indices)
+    def a_wait_ends(self, index: int) -> None:
+        if self.number % SOME == 0:
+            self.world.wait_ends(self.follower(index))
+
+    @rule(name=indices)
+    def change_and_tell(self, name: int) -> None:
+        self.world.change(self.name(name))
+        self.world.arrive()
 
     @rule()
     def settle(self) -> None:

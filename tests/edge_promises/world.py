@@ -25,6 +25,9 @@ WATCH = re.compile(r"^/\.fresh/watch/([A-Za-z0-9_-]+)/([0-9a-f]+)-(\d+)\?c=(\d+)
 PAUSE_S = 2.0
 """Of a client after an error, in the time of its caches: longer than they keep an error of a wait."""
 
+LIFETIME_S = 1000.0
+"""Longer than any cache keeps a refusal that the application gave a lifetime: who was refused comes back after that."""
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -222,6 +225,20 @@ class EdgeWorld(World):
         for line in self.lines:
             line.pump()
 
+    def arrive(self) -> None:
+        """Let what is under way arrive, unless something holds it."""
+        held = any(line.slow for line in self.lines) or self.gates
+        if held or any(resource.mode != "ok" for resource in self.resources):
+            self.pump()
+        else:
+            self.until(lambda: all(f.doing is not Doing.READING for f in self.followers), "no answer")
+
+    def wait_ends(self, follower: Follower) -> None:
+        """Let a cycle go by for a follower that waits."""
+        if follower.doing is Doing.WAITING and not any(line.slow for line in self.lines):
+            before = follower.monitor
+            self.until(lambda: follower.doing is not Doing.WAITING or follower.monitor != before, "endless")
+
     def is_up_to_date(self, follower: Follower) -> bool:
         """Whether it has what is current, or rightly nothing."""
         match follower.doing:
@@ -277,7 +294,7 @@ class EdgeWorld(World):
         """Have those come again who rest, or were refused and would not be now, after a pause."""
         for follower in self.followers:
             if whom(follower) and not self.is_up_to_date(follower):
-                self.pass_time(PAUSE_S)
+                self.pass_time(LIFETIME_S if follower.doing is Doing.ENDED else PAUSE_S)
                 follower.come()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The unit tests of the client, in node's own runner: its parts, all of it with a `fetch` that plays a node, its size."""
+"""The unit tests of the client, in the runner of node: its parts, the whole with a `fetch` that plays a node, its size."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any
 
+import httpx
 import pytest
 from freshwire.exceptions import WatchEnded
 from freshwire.testing import node
@@ -83,6 +84,28 @@ def test_every_read_for_watchers_asks_for_what_is_not_encoded(transport: Transpo
             reads = app.asked[first:]
         assert len(reads) >= 1
         assert {read.get("accept-encoding") for read in reads} == {"identity"}
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_a_watch_from_a_kept_copy_is_chosen_by_what_that_copy_said_and_not_by_others_since(
+    transport: Transport,
+) -> None:
+    app = Choosing()
+    with node(app) as live, httpx.Client(base_url=live.url) as http:
+        german = {"accept-language": "de", "accept-charset": "latin"}
+        assert http.get("/", headers=german).text == "de 0"
+        app.vary = b"accept-charset"  # so says the English copy, and nothing of the German one
+        http.get("/", headers={"accept-language": "en", "accept-charset": "utf-8"})
+        assert http.get("/", headers=german).headers["cache-status"].startswith("freshwire; hit")
+        app.vary = b"accept-language"
+        reads = len(app.asked)
+        watch = live.watch("/", transport=transport, headers={**german, "accept-charset": "other"})
+        assert watch.next().text == "de 0"
+        app.version += 1
+        live.changed("t")
+        assert watch.next().text == "de 1"
+        chosen_by = {(read.get("accept-language"), read.get("accept-charset")) for read in app.asked[reads:]}
+        assert chosen_by == {("de", None)}
 
 
 class Plain:

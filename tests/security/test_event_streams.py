@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from .conftest import Target
+from .conftest import Target, eventually
 from .wire import Peer, request
 
 
@@ -48,6 +48,32 @@ def watch(target: Target, path: str, *lines: str) -> Peer:
     peer.send(request(path, "Accept: text/event-stream", *lines))
     assert peer.stream().status == 200
     return peer
+
+
+def test_a_watcher_that_talks_is_not_listened_to(attack: Callable[..., Target]) -> None:
+    app.body = b"one"
+    target = attack(app)
+    peer = target.connect()
+    peer.send(request("/", "Accept: text/event-stream") + request("/me") + b"x" * 10_000)
+    assert peer.stream().status == 200
+    assert peer.event().data == "one"
+    for _ in range(100):
+        peer.send(request("/me"))
+    app.body = b"two"
+    target.live.changed("t")
+    assert peer.event().data == "two"
+    peer.close()
+    eventually(lambda: target.stats()["watchers"] == 0, "it has gone")
+
+
+def test_a_watcher_that_talks_without_end_does_not_stay(attack: Callable[..., Target]) -> None:
+    target = attack(app, heartbeat_s=600)
+    peer = watch(target, "/")
+    chunk = b"x" * 256 * 1024
+    while peer.try_send(chunk):
+        pass
+    assert target.refused() == {"stream_input": 1}
+    eventually(lambda: target.stats()["watchers"] == 0, "it has gone")
 
 
 def lines_of(text: str) -> str:

@@ -181,10 +181,7 @@ class Attacker:
 
 
 def test_nothing_is_left_of_peers_that_did_their_worst(attack_process: Callable[..., TargetProcess]) -> None:
-    # A watcher that talks is not listened to: that it has gone is noticed by a heartbeat.
-    target = attack_process(
-        SOURCE, app_timeout_s=2, keep_alive_timeout_s=5, heartbeat_s=2, max_cache_bytes=2**20, threads=2
-    )
+    target = attack_process(SOURCE, app_timeout_s=2, keep_alive_timeout_s=5, max_cache_bytes=2**20, threads=2)
     seed = random.randrange(10**9)
     print(f"seed {seed}")
 

@@ -1,8 +1,11 @@
-//! `Cache-Control` (RFC 9111 §5.2, RFC 5861, RFC 8246), of requests and responses.
+//! `Cache-Control` (RFC 9111 §5.2, RFC 5861, RFC 8246), of requests and responses, and targeted fields (RFC 9213), which
+//! say the same to some caches only.
 //!
 //! What a copy may be used for is decided in `resource`. Here doubt is resolved to the stricter side: a number that is
 //! none is 0, of two numbers the smaller counts, `no-cache` and `private` that name fields count for everything.
+use crate::http::fields::Fields;
 use crate::http::lists::{delta_seconds, list, name_and_value};
+use crate::http::structured::{Item, sf_dictionary};
 
 /// The directives; those with a number in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,33 +40,72 @@ pub struct CacheControl {
     pub only_if_cached: bool,
 }
 
+/// What is wrong with a directive.
+struct WrongType;
+
+impl CacheControl {
+    /// Take a directive (in lower case) into account. `seconds`: its value, if it is to have one.
+    fn note(
+        &mut self,
+        name: &[u8],
+        seconds: impl FnOnce() -> Result<u64, WrongType>,
+    ) -> Result<(), WrongType> {
+        let limit = match name {
+            b"max-age" => &mut self.max_age,
+            b"s-maxage" => &mut self.s_maxage,
+            b"stale-while-revalidate" => &mut self.stale_while_revalidate,
+            b"stale-if-error" => &mut self.stale_if_error,
+            _ => {
+                let flag = match name {
+                    b"no-store" => &mut self.no_store,
+                    b"no-cache" => &mut self.no_cache,
+                    b"private" => &mut self.private,
+                    b"public" => &mut self.public,
+                    b"must-revalidate" => &mut self.must_revalidate,
+                    b"proxy-revalidate" => &mut self.proxy_revalidate,
+                    b"must-understand" => &mut self.must_understand,
+                    b"no-transform" => &mut self.no_transform,
+                    b"immutable" => &mut self.immutable,
+                    b"only-if-cached" => &mut self.only_if_cached,
+                    _ => return Ok(()),
+                };
+                *flag = true;
+                return Ok(());
+            }
+        };
+        let seconds = seconds()?;
+        *limit = Some(limit.map_or(seconds, |before| before.min(seconds)));
+        Ok(())
+    }
+}
+
 /// Read the field's lines.
 pub fn cache_control<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> CacheControl {
     let mut said = CacheControl::default();
     for (name, value) in values.into_iter().flat_map(list).map(name_and_value) {
-        let shorter = |before: Option<u64>| {
-            let seconds = delta_seconds(value).unwrap_or(0);
-            Some(before.map_or(seconds, |before| before.min(seconds)))
-        };
-        match name.to_ascii_lowercase().as_slice() {
-            b"max-age" => said.max_age = shorter(said.max_age),
-            b"s-maxage" => said.s_maxage = shorter(said.s_maxage),
-            b"stale-while-revalidate" => said.stale_while_revalidate = shorter(said.stale_while_revalidate),
-            b"stale-if-error" => said.stale_if_error = shorter(said.stale_if_error),
-            b"no-store" => said.no_store = true,
-            b"no-cache" => said.no_cache = true,
-            b"private" => said.private = true,
-            b"public" => said.public = true,
-            b"must-revalidate" => said.must_revalidate = true,
-            b"proxy-revalidate" => said.proxy_revalidate = true,
-            b"must-understand" => said.must_understand = true,
-            b"no-transform" => said.no_transform = true,
-            b"immutable" => said.immutable = true,
-            b"only-if-cached" => said.only_if_cached = true,
-            _ => {}
-        }
+        let _ = said.note(&name.to_ascii_lowercase(), || Ok(delta_seconds(value).unwrap_or(0)));
     }
     said
+}
+
+/// What a response says to a cache with this target list (RFC 9213 §2.2): the first of the fields that is there, good
+/// and not empty; `Cache-Control` and `Expires` say nothing then. `names` are in lower case.
+pub fn targeted<S: AsRef<str>>(fields: &Fields, names: &[S]) -> Option<CacheControl> {
+    names.iter().map(AsRef::as_ref).filter(|name| fields.get(name).is_some()).find_map(|name| {
+        let members = sf_dictionary(fields.all(name)).filter(|members| !members.is_empty())?;
+        let mut said = CacheControl::default();
+        for (directive, item) in &members {
+            if *item == Item::Boolean(false) {
+                continue;
+            }
+            let seconds = || match item {
+                Item::Integer(seconds) => Ok(u64::try_from(*seconds).unwrap_or(0)),
+                _ => Err(WrongType),
+            };
+            said.note(directive.as_bytes(), seconds).ok()?;
+        }
+        Some(said)
+    })
 }
 
 #[cfg(test)]
@@ -95,5 +137,28 @@ mod tests {
         assert_eq!((said.max_age, said.s_maxage), (Some(10), Some(0)));
         assert_eq!((said.stale_if_error, said.stale_while_revalidate), (Some(0), Some(0)));
         assert!(said.no_cache && said.private && !said.public && !said.no_store);
+    }
+
+    #[test]
+    fn the_first_targeted_field_that_is_good_and_not_empty_counts() {
+        let read = |lines: &[(&str, &str)]| {
+            let fields: Fields = lines.iter().copied().collect();
+            targeted(&fields, &["freshwire-cache-control", "cdn-cache-control"])
+        };
+        let age = |seconds| Some(CacheControl { max_age: Some(seconds), ..Default::default() });
+        assert_eq!(read(&[("cache-control", "max-age=1")]), None);
+        assert_eq!(read(&[("cdn-cache-control", "max-age=7, foobar, public=?0")]), age(7));
+        assert_eq!(
+            read(&[("cdn-cache-control", "max-age=7"), ("freshwire-cache-control", "max-age=9")]),
+            age(9)
+        );
+        for bad in ["", "max-age=7,", "MAX-AGE=7", "max-age=\"7\"", "max-age", "max-age=7.5", "max-age=7, &"]
+        {
+            assert_eq!(read(&[("cdn-cache-control", bad)]), None, "{bad}");
+            assert_eq!(read(&[("freshwire-cache-control", bad), ("cdn-cache-control", "max-age=5")]), age(5));
+        }
+        assert_eq!(read(&[("cdn-cache-control", "max-age=-7")]), age(0));
+        let flags = read(&[("cdn-cache-control", "no-store, private=\"x\"")]).unwrap();
+        assert!(flags.no_store && flags.private);
     }
 }

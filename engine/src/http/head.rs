@@ -77,6 +77,27 @@ pub struct Head<'b> {
     pub expect_continue: bool,
     /// What protocol it would rather speak.
     pub upgrade: Upgrade,
+    /// `Connection` names fields.
+    pub names_fields: bool,
+}
+
+/// Whether a field is never the connection's own, whatever `Connection` says: it frames, routes or authorises, or is
+/// looked at here.
+fn is_for_all(name: &str) -> bool {
+    const FOR_ALL: [&str; 10] = [
+        "authorization",
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "host",
+        "origin",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    FOR_ALL.iter().any(|known| name.eq_ignore_ascii_case(known))
+        || name.get(..14).is_some_and(|start| start.eq_ignore_ascii_case("sec-websocket-"))
 }
 
 impl<'b> Head<'b> {
@@ -90,11 +111,15 @@ impl<'b> Head<'b> {
         self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
     }
 
-    /// A copy of the lines that outlives the buffer, names in lower case.
+    /// A copy of the lines that outlives the buffer, names in lower case; without those that `Connection` names, which
+    /// end at this hop (RFC 9110 §7.6.1): neither a cache key nor an application further on shall depend on them.
     pub fn fields(&self) -> Fields {
         let bytes = self.headers.iter().map(|h| h.name.len() + h.value.len()).sum();
         let mut fields = Fields::with_capacity(self.headers.len(), bytes);
-        for header in self.headers {
+        let ends_here = |name: &str| {
+            self.names_fields && !is_for_all(name) && self.all("connection").any(|line| has_token(line, name))
+        };
+        for header in self.headers.iter().filter(|header| !ends_here(header.name)) {
             fields.push(header.name, header.value);
         }
         fields
@@ -252,6 +277,7 @@ struct Seen<'b> {
     connection_upgrade: bool,
     upgrade: Upgrade,
     expect_continue: bool,
+    names_fields: bool,
 }
 
 impl<'b> Seen<'b> {
@@ -265,6 +291,10 @@ impl<'b> Seen<'b> {
                 self.close |= has_token(value, "close");
                 self.keep_alive |= has_token(value, "keep-alive");
                 self.connection_upgrade |= has_token(value, "upgrade");
+                let option = |name: &[u8]| {
+                    [&b"close"[..], b"keep-alive", b"upgrade"].iter().any(|o| name.eq_ignore_ascii_case(o))
+                };
+                self.names_fields |= !list(value).all(option);
             }
             7 if is("upgrade") => {
                 if has_token(value, "websocket") {
@@ -378,6 +408,7 @@ fn interpret<'b>(
         keep_alive: !seen.close && (minor > 0 || seen.keep_alive),
         // RFC 9110 §10.1.1: not from HTTP/1.0, and not without content.
         expect_continue: seen.expect_continue && minor > 0 && framing != Framing::None,
+        names_fields: seen.names_fields,
         upgrade: if seen.connection_upgrade && minor > 0 { seen.upgrade } else { Upgrade::None },
     })
 }

@@ -1,5 +1,5 @@
-//! Structured fields (RFC 9651), as much as `Cache-Groups` and `Cache-Group-Invalidation` (RFC 9875) need: lists of
-//! strings.
+//! Structured fields (RFC 9651), as much as `Cache-Groups` and `Cache-Group-Invalidation` (RFC 9875) need, lists of
+//! strings, and targeted fields (RFC 9213), dictionaries.
 //!
 //! Parameters are checked and ignored. One mistake, and the whole field counts as not there (RFC 9651 §4.2), so that no
 //! two readers make different lists of it.
@@ -35,6 +35,49 @@ pub fn sf_strings<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<
         }
     }
     Some(strings)
+}
+
+/// The value of a dictionary's member, as far as a cache directive has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// `7`.
+    Integer(i64),
+    /// `?1`, or no value at all; `?0`.
+    Boolean(bool),
+    /// Anything else.
+    Other,
+}
+
+/// The members of a dictionary in all of a field's lines, of those with the same key the last; no lines are an empty one;
+/// `None` if it is malformed.
+pub fn sf_dictionary<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<(String, Item)>> {
+    let text = values.into_iter().collect::<Vec<_>>().join(&b","[..]);
+    let mut rest = Rest(&text);
+    let mut members: Vec<(String, Item)> = Vec::new();
+    rest.skip(b" ");
+    while !rest.0.is_empty() {
+        let key = rest.key()?;
+        let item = match rest.0.first() {
+            Some(b'=') => {
+                rest.next();
+                if rest.0.first() == Some(&b'(') { rest.inner_list()? } else { rest.bare_item()? }
+            }
+            _ => Item::Boolean(true),
+        };
+        rest.parameters()?;
+        members.retain(|(before, _)| *before != key);
+        members.push((key, item));
+        rest.skip(b" \t");
+        if rest.0.is_empty() {
+            break;
+        }
+        rest.take(b',')?;
+        rest.skip(b" \t");
+        if rest.0.is_empty() {
+            return None;
+        }
+    }
+    Some(members)
 }
 
 /// Append a list of these strings. `false`, and nothing appended, if one has a character other than printable ASCII,
@@ -109,10 +152,7 @@ impl<'a> Rest<'a> {
         while self.0.first() == Some(&b';') {
             self.next();
             self.skip(b" ");
-            if !matches!(self.next()?, b'a'..=b'z' | b'*') {
-                return None;
-            }
-            self.run(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'));
+            self.key()?;
             if self.0.first() == Some(&b'=') {
                 self.next();
                 self.bare_item()?;
@@ -121,33 +161,64 @@ impl<'a> Rest<'a> {
         Some(())
     }
 
-    /// RFC 9651 §4.2.3.1; the value does not matter.
-    fn bare_item(&mut self) -> Option<()> {
+    /// RFC 9651 §4.2.3.3.
+    fn key(&mut self) -> Option<String> {
+        let text = self.0;
+        if !matches!(self.next()?, b'a'..=b'z' | b'*') {
+            return None;
+        }
+        let more = self.run(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*')).len();
+        String::from_utf8(text[..=more].to_vec()).ok()
+    }
+
+    /// RFC 9651 §4.2.1.2.
+    fn inner_list(&mut self) -> Option<Item> {
+        self.take(b'(')?;
+        loop {
+            self.skip(b" ");
+            if self.0.first() == Some(&b')') {
+                self.next();
+                return Some(Item::Other);
+            }
+            self.bare_item()?;
+            self.parameters()?;
+            if !matches!(self.0.first()?, b' ' | b')') {
+                return None;
+            }
+        }
+    }
+
+    /// RFC 9651 §4.2.3.1.
+    fn bare_item(&mut self) -> Option<Item> {
         match self.0.first()? {
-            b'"' => self.string().map(drop),
+            b'"' => self.string().map(|_| Item::Other),
             b'-' | b'0'..=b'9' => self.number(),
             b'a'..=b'z' | b'A'..=b'Z' | b'*' => {
                 self.run(|b| crate::http::response::is_token_byte(b) || matches!(b, b':' | b'/'));
-                Some(())
+                Some(Item::Other)
             }
             b':' => {
                 self.next();
                 let encoded = self.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
                 BASE64.decode(encoded).ok()?;
-                self.take(b':')
+                self.take(b':').map(|()| Item::Other)
             }
             b'?' => {
                 self.next();
-                matches!(self.next()?, b'0' | b'1').then_some(())
+                match self.next()? {
+                    b'0' => Some(Item::Boolean(false)),
+                    b'1' => Some(Item::Boolean(true)),
+                    _ => None,
+                }
             }
             b'@' => {
                 self.next();
-                self.number()
+                matches!(self.number()?, Item::Integer(_)).then_some(Item::Other)
             }
             b'%' => {
                 self.next();
                 self.take(b'"')?;
-                self.display_string()
+                self.display_string().map(|()| Item::Other)
             }
             _ => None,
         }
@@ -173,17 +244,20 @@ impl<'a> Rest<'a> {
     }
 
     /// RFC 9651 §4.2.4.
-    fn number(&mut self) -> Option<()> {
+    fn number(&mut self) -> Option<Item> {
+        let text = self.0;
         if self.0.first() == Some(&b'-') {
             self.next();
         }
         let whole = self.run(|b| b.is_ascii_digit()).len();
         if self.0.first() != Some(&b'.') {
-            return matches!(whole, 1..=15).then_some(());
+            let written = &text[..text.len() - self.0.len()];
+            let number = std::str::from_utf8(written).ok()?.parse().ok()?;
+            return matches!(whole, 1..=15).then_some(Item::Integer(number));
         }
         self.next();
         let fraction = self.run(|b| b.is_ascii_digit()).len();
-        (matches!(whole, 1..=12) && matches!(fraction, 1..=3)).then_some(())
+        (matches!(whole, 1..=12) && matches!(fraction, 1..=3)).then_some(Item::Other)
     }
 }
 
@@ -229,6 +303,44 @@ mod tests {
     }
 
     #[test]
+    fn a_dictionary_is_read_strictly_and_the_last_of_a_key_counts() {
+        let integer = Item::Integer;
+        let yes = Item::Boolean(true);
+        for (values, members) in [
+            (&[][..], Some(&[][..])),
+            (&["max-age=60, no-store"], Some(&[("max-age", integer(60)), ("no-store", yes)])),
+            (&["a=1;x=2;y", "b;q=?0,a=?0"], Some(&[("b", yes), ("a", Item::Boolean(false))])),
+            (
+                &["a=-7, b=\"x, y\", c=tok, d=1.5, e=(1 2;a \"z\");b, f=()"],
+                Some(&[
+                    ("a", integer(-7)),
+                    ("b", Item::Other),
+                    ("c", Item::Other),
+                    ("d", Item::Other),
+                    ("e", Item::Other),
+                    ("f", Item::Other),
+                ]),
+            ),
+            (&["MaX-aGe=60"], None),
+            (&["max-age =60"], None),
+            (&["max-age= 60"], None),
+            (&["max-age=60, &&&"], None),
+            (&["max-age=60,"], None),
+            (&["max-age=60 b"], None),
+            (&["max-age=1234567890123456"], None),
+            (&["a=(1"], None),
+            (&["a=(1\"x\")"], None),
+            (&["a=@1.5"], None),
+        ] {
+            let read = sf_dictionary(values.iter().map(|v: &&str| v.as_bytes()));
+            let expected = members.map(|m: &[(&str, Item)]| {
+                m.iter().map(|(key, item)| (key.to_string(), *item)).collect::<Vec<_>>()
+            });
+            assert_eq!(read, expected, "{values:?}");
+        }
+    }
+
+    #[test]
     fn a_string_that_is_not_ascii_is_not_written() {
         let mut out = b"x".to_vec();
         assert!(!write_sf_strings(&mut out, ["a", "é"]));
@@ -246,6 +358,7 @@ mod tests {
         #[test]
         fn no_value_makes_it_panic(value in prop::collection::vec(any::<u8>(), 0..64)) {
             sf_strings([&value[..]]);
+            sf_dictionary([&value[..]]);
         }
     }
 }

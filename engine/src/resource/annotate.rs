@@ -1,13 +1,14 @@
-//! The fields that Freshwire adds to a response: `etag`, `fresh-position`, `cache-groups`, `age`, `cache-status`.
+//! The fields that Freshwire adds to a response: `etag`, `fresh-position`, `age`, `cache-status`; see `outgoing` for those
+//! that speak of its tags and lifetimes.
 //!
 //! Each function appends one line. They are not kept in a representation, because they differ from one response to the
 //! next or because the application's own line was replaced.
 //! Called by whoever writes the head of a response.
 use super::conditional::not_modified_fields;
+use super::outgoing::without_lines;
 use super::position::Salted;
 use super::representation::Representation;
 use crate::http::fields::Fields;
-use crate::http::lists::write_sf_strings;
 
 /// The name this cache has in `cache-status`.
 const CACHE: &str = "freshwire";
@@ -22,35 +23,34 @@ pub fn fresh_position(fields: &mut Fields, position: Salted) {
     fields.push_display("fresh-position", position);
 }
 
-/// `cache-groups` (RFC 9875 §2). A tag that is not ASCII cannot be said in this field.
-pub fn groups(fields: &mut Fields, groups: &[Box<str>]) {
-    let sayable = groups.iter().filter(|group| group.bytes().all(|b| (b' '..=b'~').contains(&b)));
-    let mut list = vec![];
-    if write_sf_strings(&mut list, sayable) && !list.is_empty() {
-        fields.push("cache-groups", list);
-    }
-}
-
 /// The application's fields of a representation, and ours that do not depend on the request.
 pub fn fields(rep: &Representation) -> Fields {
-    annotated(rep, rep.fields.clone())
+    annotated(rep, &rep.fields)
 }
 
 /// The same for a 304 (RFC 9110 §15.4.5).
 pub fn not_modified(rep: &Representation) -> Fields {
-    annotated(rep, not_modified_fields(rep))
+    annotated(rep, &not_modified_fields(rep))
 }
 
-fn annotated(rep: &Representation, mut fields: Fields) -> Fields {
-    fields.reserve(5, 192);
+fn annotated(rep: &Representation, said: &Fields) -> Fields {
+    let mut fields = without_lines(said, &rep.lines);
+    if rep.counts_from_now {
+        // The head gets today's.
+        fields = fields.without(|name| name == b"date");
+    }
+    fields.reserve(rep.lines.len() + 5, 192);
     etag(&mut fields, rep);
-    groups(&mut fields, &rep.groups);
+    rep.lines.iter().for_each(|(name, value)| fields.push(name, value));
     fresh_position(&mut fields, rep.id());
     fields
 }
 
 /// Seconds for `age` (RFC 9111 §5.1), for a response that was not just made.
 pub fn age_s(rep: &Representation, now_ms: u64) -> u64 {
+    if rep.counts_from_now {
+        return 0;
+    }
     rep.initial_age_s.saturating_add(now_ms.saturating_sub(rep.created_ms) / 1000)
 }
 
@@ -97,6 +97,10 @@ impl Forward {
 pub enum CacheStatus {
     /// Answered from a copy.
     Hit,
+    /// Answered from a copy whose lifetime ended so many seconds ago, while it is asked for again.
+    StaleHit(u64),
+    /// Forwarded in vain, and answered from a copy whose lifetime has ended.
+    StaleIfError,
     /// Forwarded, and the answer not kept.
     Forwarded(Forward),
     /// Forwarded, and the answer kept.
@@ -110,6 +114,7 @@ impl CacheStatus {
     pub fn word(self) -> &'static str {
         match self {
             Self::Hit => "hit",
+            Self::StaleHit(_) | Self::StaleIfError => "stale",
             Self::Forwarded(why) => why.token(),
             Self::Stored(_) => "stored",
             Self::Collapsed(_) => "collapsed",
@@ -122,6 +127,12 @@ pub fn cache_status(fields: &mut Fields, status: CacheStatus) {
     let name = "cache-status";
     match status {
         CacheStatus::Hit => fields.push_display(name, format_args!("{CACHE}; hit")),
+        CacheStatus::StaleHit(seconds) => {
+            fields.push_display(name, format_args!("{CACHE}; hit; ttl=-{seconds}"));
+        }
+        CacheStatus::StaleIfError => {
+            fields.push_display(name, format_args!("{CACHE}; fwd=stale; detail=stale-if-error"));
+        }
         CacheStatus::Forwarded(why) => {
             fields.push_display(name, format_args!("{CACHE}; fwd={}", why.token()))
         }
@@ -143,6 +154,8 @@ mod tests {
         let mut fields = Fields::default();
         for status in [
             CacheStatus::Hit,
+            CacheStatus::StaleHit(7),
+            CacheStatus::StaleIfError,
             CacheStatus::Forwarded(Forward::Bypass),
             CacheStatus::Stored(Forward::Miss),
             CacheStatus::Collapsed(Forward::Stale),
@@ -152,6 +165,8 @@ mod tests {
         let lines: Vec<_> = fields.all("cache-status").map(|v| str::from_utf8(v).unwrap()).collect();
         let expected = [
             "freshwire; hit",
+            "freshwire; hit; ttl=-7",
+            "freshwire; fwd=stale; detail=stale-if-error",
             "freshwire; fwd=bypass",
             "freshwire; fwd=miss; stored",
             "freshwire; fwd=stale; collapsed",

@@ -58,7 +58,7 @@ impl Cache {
     /// Keep a representation for later requests; `vary` is what `key.selectors` were taken by. One that is older than what
     /// is kept of the variant, that must not be reused, or that is larger than the whole cache is not kept.
     pub fn insert(&self, key: VariantKey, vary: &[Box<str>], rep: Arc<Representation>) {
-        if !rep.reusable || rep.weight() + key.weight() > self.max_bytes {
+        if !(rep.reusable || rep.validate) || rep.weight() + key.weight() > self.max_bytes {
             return;
         }
         let hash = key.resource.hash64();

@@ -31,6 +31,16 @@ impl Flights {
         true
     }
 
+    /// Take the lead (true), or leave it to whoever has it.
+    pub fn lead(&self, key: &str) -> bool {
+        let mut flights = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let leads = !flights.contains_key(key);
+        if leads {
+            flights.insert(key.into(), vec![]);
+        }
+        leads
+    }
+
     /// The leader has an answer, or never will: who waited for it.
     pub fn land(&self, key: &str) -> Vec<Waiter> {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default()
@@ -51,6 +61,8 @@ mod tests {
         assert!(flights.board("b", (0, 3)));
         assert_eq!(flights.land("a"), [(1, 2)]);
         assert!(flights.board("a", (1, 2)));
+        assert!(!flights.lead("a") && flights.lead("c") && !flights.board("c", (0, 4)));
+        assert_eq!((flights.land("a"), flights.land("c")), (vec![], vec![(0, 4)]));
     }
 
     #[test]

@@ -13,9 +13,11 @@ pub fn known_fresh(rep: &Representation, head: u64, now_ms: u64) -> bool {
 
 /// Whether the copy is fresh; remembers that it was.
 pub fn fresh(rep: &Representation, tags: &TagTable, now_ms: u64) -> bool {
-    if expired(rep, now_ms) {
-        return false;
-    }
+    !expired(rep, now_ms) && unchanged(rep, tags)
+}
+
+/// Whether nothing that the copy depends on changed after its position; remembers that it was so.
+pub fn unchanged(rep: &Representation, tags: &TagTable) -> bool {
     let head = tags.head();
     if rep.checked() >= head {
         return true;
@@ -30,6 +32,11 @@ pub fn fresh(rep: &Representation, tags: &TagTable, now_ms: u64) -> bool {
 /// Whether the copy's lifetime has ended.
 pub fn expired(rep: &Representation, now_ms: u64) -> bool {
     rep.expires_at_ms.is_some_and(|at| now_ms >= at)
+}
+
+/// Milliseconds since the end of its lifetime.
+pub fn expired_for_ms(rep: &Representation, now_ms: u64) -> u64 {
+    rep.expires_at_ms.map_or(0, |at| now_ms.saturating_sub(at))
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ impl Resources {
             max_sets: options.max_sets,
             max_set_bytes: options.max_set_bytes,
             max_set_resources: options.max_set_resources,
+            max_rereads_per_s: options.max_rereads_per_s,
             private_ms: (options.private_set_s * 1000.0).max(1000.0) as u64,
         };
         Self {
@@ -157,6 +158,12 @@ impl Resources {
         freshness::fresh(representation, &table, now_ms)
     }
 
+    /// Whether a copy that is no longer fresh is so because its lifetime ended, and nothing else.
+    pub fn is_unchanged(&self, representation: &Representation) -> bool {
+        let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
+        freshness::unchanged(representation, &table)
+    }
+
     /// The newest change of any of these tags.
     pub fn newest_change(&self, tags: &[TagHash]) -> u64 {
         let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
@@ -187,8 +194,9 @@ impl Resources {
                 return Some(write(link));
             }
         }
-        let Representation { tags, groups, private, position, expires_at_ms, .. } = representation;
-        let contents = Contents { resource, tags, groups, private: *private, expires_at_ms: *expires_at_ms };
+        let Representation { tags, groups, position, expires_at_ms, .. } = representation;
+        let private = representation.is_private();
+        let contents = Contents { resource, tags, groups, private, expires_at_ms: *expires_at_ms };
         let link = self.link(contents, position.offset, now_ms)?;
         let written = write(&link);
         *representation.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);

@@ -19,8 +19,10 @@ pub struct Seen<'a> {
     pub credentials: bool,
     /// Status and fields.
     pub head: &'a ResponseHead,
-    /// Read from those fields.
+    /// What those fields say to this cache.
     pub cache_control: &'a CacheControl,
+    /// A targeted field said it, so that `expires` says nothing (RFC 9213 §2.2).
+    pub targeted: bool,
     /// The application gave tags, by `cache-groups` or beside the head, and all of them are good.
     pub tagged: bool,
     /// When it came, seconds since 1970: stands in for a missing `date`.
@@ -44,7 +46,7 @@ pub enum Sharing {
 pub struct Decision {
     /// Who may share it.
     pub audience: Sharing,
-    /// It is to be kept for later requests, watched or not. Implies `reusable`; never true of a private one.
+    /// It is to be kept for later requests, watched or not. Implies `reusable` or `validate`; never true of a private one.
     pub storable: bool,
     /// While it is kept and fresh, a later GET of the variant may be answered from it. A private one is kept only while it
     /// is watched.
@@ -56,6 +58,21 @@ pub struct Decision {
     pub watchable: bool,
     /// What chose it.
     pub vary: Vary,
+    /// What is kept may answer a later request only if the application has said again that it is good, each time.
+    pub validate: bool,
+    /// How long it may be used after its lifetime (never after a change of a tag).
+    pub stale: Stale,
+    /// A tag changed while the application made it: nobody may keep it for long.
+    pub late: bool,
+}
+
+/// For how long after the end of its lifetime a copy may still be used (RFC 5861), milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stale {
+    /// While it is asked for again.
+    pub while_revalidate_ms: u64,
+    /// When asking failed.
+    pub if_error_ms: u64,
 }
 
 impl Decision {
@@ -101,18 +118,57 @@ pub fn decide(seen: &Seen<'_>) -> Decision {
         Lifetime::Zero | Lifetime::Undeclared => tagged,
     };
     let get = seen.method == "GET" && vary != Vary::Any && !is_event_stream(&head.fields);
-    let reusable = get && cacheable(head.status) && !said.no_store && validates;
+    // RFC 9111 §5.2.2.3.
+    let understood = is_understood(head.status);
+    let may_store = get
+        && if said.must_understand { understood } else { !said.no_store }
+        && (cacheable(head.status) || (matches!(lifetime, Lifetime::Left(_)) && !is_partial(head.status)));
+    let reusable = may_store && validates;
+    // Worth keeping to spare the application the body.
+    let validate = may_store
+        && !validates
+        && !matches!(lifetime, Lifetime::Undeclared if !said.no_cache)
+        && head.status == 200
+        && has_validator(&head.fields);
     Decision {
         audience,
-        storable: reusable && audience != Sharing::Private,
+        storable: (reusable || validate) && audience != Sharing::Private,
         reusable,
         lifetime_ms: if let Lifetime::Left(ms) = lifetime { Some(ms) } else { None },
         watchable: get && is_representation(head.status),
         vary,
+        validate,
+        stale: stale(said),
+        late: false,
     }
 }
 
-/// The statuses that are kept, given a lifetime or tags. Never 206: it is not the whole.
+/// RFC 5861, unless stale copies are forbidden (RFC 9111 §4.2.4). `s-maxage` alone forbids them too, but not to an
+/// application that says both.
+fn stale(said: &CacheControl) -> Stale {
+    if said.must_revalidate || said.proxy_revalidate || said.no_cache {
+        return Stale::default();
+    }
+    let ms = |seconds: Option<u64>| seconds.unwrap_or(0).min(MAX_LIFETIME_S) * 1000;
+    Stale { while_revalidate_ms: ms(said.stale_while_revalidate), if_error_ms: ms(said.stale_if_error) }
+}
+
+/// The application can say of it later, without sending it, that it is still good (RFC 9110 §8.8).
+fn has_validator(fields: &Fields) -> bool {
+    fields.get("etag").is_some() || fields.get("last-modified").and_then(http_date).is_some()
+}
+
+/// A status whose meaning for a cache is known here.
+fn is_understood(status: u16) -> bool {
+    !crate::http::response::reason_phrase(status).is_empty() && !is_partial(status)
+}
+
+/// Answers that are no whole of their own.
+fn is_partial(status: u16) -> bool {
+    matches!(status, 100..=199 | 206 | 304)
+}
+
+/// The statuses that are kept, given tags or a lifetime. Any other final one, but not 206, needs a lifetime.
 fn cacheable(status: u16) -> bool {
     matches!(status, 200 | 203 | 204 | 301 | 308 | 404 | 410)
 }
@@ -138,7 +194,8 @@ fn is_event_stream(fields: &Fields) -> bool {
 fn lifetime(seen: &Seen<'_>, audience: Sharing) -> Lifetime {
     let fields = &seen.head.fields;
     let shared = seen.cache_control.s_maxage.filter(|_| audience != Sharing::Private);
-    match shared.or(seen.cache_control.max_age).or_else(|| until_expires(fields, seen.received_unix_s)) {
+    let expires = || if seen.targeted { None } else { until_expires(fields, seen.received_unix_s) };
+    match shared.or(seen.cache_control.max_age).or_else(expires) {
         None => Lifetime::Undeclared,
         Some(0) => Lifetime::Zero,
         Some(declared) => match declared.min(MAX_LIFETIME_S).saturating_sub(age_s(fields)) {
@@ -162,9 +219,11 @@ pub(super) fn http_date(value: &[u8]) -> Option<SystemTime> {
     httpdate::parse_http_date(std::str::from_utf8(value).ok()?.trim()).ok()
 }
 
-/// Seconds that a response has already spent in other caches (RFC 9111 §5.1); a value that is no number is ignored.
+/// Seconds that a response has already spent in other caches (RFC 9111 §5.1): of a list the first counts, and a value
+/// that is no number is ignored.
 pub(super) fn age_s(fields: &Fields) -> u64 {
-    let digits = fields.get("age").map(<[u8]>::trim_ascii).unwrap_or_default();
+    let first = fields.get("age").and_then(|value| value.split(|b| *b == b',').next()).unwrap_or_default();
+    let digits = first.trim_ascii();
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return 0;
     }
@@ -203,6 +262,7 @@ mod tests {
             credentials: false,
             head: &blank,
             cache_control: &cache_control,
+            targeted: false,
             tagged: false,
             received_unix_s: 784_111_777,
         };
@@ -259,6 +319,56 @@ mod tests {
     }
 
     #[test]
+    fn what_must_be_validated_is_kept_only_if_it_can_be() {
+        let etag = [("etag", "\"a\"")];
+        let no_cache = CacheControl { no_cache: true, ..said() };
+        for said in [no_cache, age_of(0), CacheControl { no_cache: true, ..age_of(60) }] {
+            let kept = plain(said, &etag);
+            assert_eq!((kept.storable, kept.reusable, kept.validate), (true, false, true));
+            assert!(!plain(said, &[]).storable);
+        }
+        assert!(plain(no_cache, &[("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")]).validate);
+        assert!(!plain(no_cache, &[("last-modified", "today")]).validate);
+        assert!(!plain(said(), &etag).validate && !plain(age_of(60), &etag).validate);
+        assert!(!plain(CacheControl { no_store: true, ..no_cache }, &etag).storable);
+        assert!(!plain(CacheControl { private: true, ..no_cache }, &etag).storable);
+    }
+
+    #[test]
+    fn a_copy_may_be_used_stale_as_long_as_the_application_said_and_never_if_it_forbade_that() {
+        let windows = CacheControl {
+            stale_while_revalidate: Some(30),
+            stale_if_error: Some(u64::MAX),
+            s_maxage: Some(5),
+            ..said()
+        };
+        let expected = Stale { while_revalidate_ms: 30_000, if_error_ms: (1 << 31) * 1000 };
+        assert_eq!(plain(windows, &[]).stale, expected);
+        for forbids in [
+            CacheControl { must_revalidate: true, ..windows },
+            CacheControl { proxy_revalidate: true, ..windows },
+            CacheControl { no_cache: true, ..windows },
+            age_of(60),
+        ] {
+            assert_eq!(plain(forbids, &[]).stale, Stale::default());
+        }
+    }
+
+    #[test]
+    fn who_must_understand_a_status_keeps_none_that_is_unknown_and_then_no_store_says_nothing() {
+        let must = CacheControl { must_understand: true, no_store: true, ..age_of(60) };
+        let storable = |code: u16| decided(must, &[], |_, status| *status = code).storable;
+        assert!(storable(200) && storable(404) && !storable(599) && !storable(206));
+    }
+
+    #[test]
+    fn a_targeted_field_takes_the_word_from_expires() {
+        let future = [("expires", "Sun, 06 Nov 1994 08:50:37 GMT")];
+        assert!(plain(said(), &future).storable);
+        assert!(!decided(said(), &future, |seen, _| seen.targeted = true).storable);
+    }
+
+    #[test]
     fn the_lifetime_is_the_first_declared_less_the_age() {
         let expires = ("expires", "Sun, 06 Nov 1994 08:50:37 GMT");
         let date = ("date", "Sun, 06 Nov 1994 08:50:07 GMT");
@@ -269,6 +379,7 @@ mod tests {
         assert_eq!(lifetime(said(), &[expires, date, ("age", "x")]), Some(30_000));
         assert_eq!(lifetime(said(), &[("expires", "0")]), None);
         assert_eq!(lifetime(age_of(u64::MAX), &[]), Some((1 << 31) * 1000));
+        assert_eq!(lifetime(age_of(60), &[("age", "20, 0")]), Some(40_000));
         let over = plain(age_of(60), &[("age", "99999999999999999999")]);
         assert!(!over.reusable && over.lifetime_ms.is_none());
         assert!(!decided(age_of(60), &[("age", "60")], |seen, _| seen.tagged = true).reusable);
@@ -282,17 +393,21 @@ mod tests {
         };
         for (code, expected) in [
             (200, (true, true)),
-            (201, (false, true)),
+            (201, (true, true)),
             (204, (true, false)),
-            (205, (false, false)),
+            (205, (true, false)),
             (206, (false, false)),
             (301, (true, false)),
-            (302, (false, false)),
+            (302, (true, false)),
             (404, (true, false)),
-            (500, (false, false)),
+            (500, (true, false)),
+            (599, (true, false)),
         ] {
             assert_eq!(status(code), expected, "{code}");
         }
+        let without_lifetime =
+            |code: u16| decided(said(), &[], |seen, status| (seen.tagged, *status) = (true, code)).storable;
+        assert!(without_lifetime(404) && !without_lifetime(500) && !without_lifetime(302));
         for method in ["HEAD", "POST", "get"] {
             let decision = decided(age_of(60), &[], |seen, _| seen.method = method);
             assert!(!decision.storable && !decision.watchable);
@@ -318,7 +433,9 @@ mod tests {
                 (seen.credentials, seen.tagged) = (credentials, tags);
                 *status = code;
             });
-            if decision.storable {
+            if decision.storable && decision.validate {
+                prop_assert!(!decision.reusable && !no_store && !private && code == 200);
+            } else if decision.storable {
                 prop_assert!(decision.reusable && !no_store && !private && (tags || decision.lifetime_ms.is_some()));
                 prop_assert!(!credentials || public || s_maxage.is_some());
             }

@@ -5,7 +5,8 @@
 //! Made by whoever has the application's whole answer; shared by the cache and the watches in an `Arc`.
 use super::key::ResourceKey;
 use super::monitors::Link;
-use super::policy::{self, Decision, Sharing};
+use super::outgoing::counts_from_now;
+use super::policy::{self, Decision, Sharing, Stale};
 use super::position::{Position, Salted};
 use super::tags::{TagHash, uri_tag};
 use crate::app::ResponseHead;
@@ -16,6 +17,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, RwLock};
+
+/// How long a copy that may be used if asking fails is used without asking, once it did, milliseconds: so many requests
+/// for it are not so many more for an application that is in trouble.
+const ASK_PAUSE_MS: u64 = 1000;
 
 /// A whole response.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub struct Representation {
     pub etag: Box<str>,
     /// The entity tag is weak: `W/"…"`.
     pub weak: bool,
+    /// The entity tag is the application's own, so that it can be asked about it.
+    pub own_etag: bool,
     /// The content is UTF-8 and not encoded, so that it can be an event or a text message.
     pub text: bool,
     /// Taken before the application ran: every change up to here is in it.
@@ -43,6 +50,10 @@ pub struct Representation {
     pub tags: Box<[TagHash]>,
     /// The names of the tags that the application gave.
     pub groups: Box<[Box<str>]>,
+    /// What the node says of its tags and lifetimes (see `outgoing`).
+    pub lines: Fields,
+    /// Its age counts from when it is sent.
+    pub counts_from_now: bool,
     /// From when on it is no longer fresh, monotonic; `None`: only a change ends its freshness.
     pub expires_at_ms: Option<u64>,
     /// When it was made, monotonic.
@@ -51,14 +62,20 @@ pub struct Representation {
     pub initial_age_s: u64,
     /// A later GET may be answered from it.
     pub reusable: bool,
-    /// It belongs to who asked for it.
-    pub private: bool,
+    /// A later GET may be answered from it only after the application said that it is still good.
+    pub validate: bool,
+    /// For how long after its lifetime it may be used.
+    pub stale: Stale,
+    /// Who may share it.
+    pub sharing: Sharing,
     /// From where it can be waited on, once it was served.
     pub link: RwLock<Option<Link>>,
     /// The start of the head of a hit, written once.
     pub hit_head: OnceLock<Box<[u8]>>,
-    /// No tag of it changed after its position and up to here. The one thing that moves.
+    /// No tag of it changed after its position and up to here.
     checked: AtomicU64,
+    /// Asking the application about it failed: not again before this time, monotonic.
+    ask_after_ms: AtomicU64,
 }
 
 /// What a representation is made from.
@@ -74,6 +91,8 @@ pub struct Made<'a> {
     pub resource: &'a ResourceKey,
     /// The tags that the application gave, checked.
     pub groups: Vec<Box<str>>,
+    /// What the node says of them.
+    pub lines: Fields,
     /// Taken before the application ran.
     pub position: Position,
     /// See `VariantKey::salt`.
@@ -85,16 +104,15 @@ pub struct Made<'a> {
 impl Representation {
     /// Put together.
     pub fn new(made: Made<'_>) -> Self {
-        let Made { head, body, decision, resource, groups, position, salt, now_ms } = made;
-        let etag = match head.fields.get("etag").and_then(valid_etag) {
-            Some(own) => own.into(),
-            None => content_etag(&head.fields, &body),
-        };
+        let Made { head, body, decision, resource, groups, lines, position, salt, now_ms } = made;
+        let own_etag = head.fields.get("etag").and_then(valid_etag);
+        let etag = own_etag.map_or_else(|| content_etag(&head.fields, &body), Box::from);
         let tags = std::iter::once(uri_tag(resource)).chain(groups.iter().map(|g| TagHash::of(g))).collect();
         Self {
             status: head.status,
             fields: kept_fields(&head.fields, decision.audience),
             weak: etag.starts_with("W/"),
+            own_etag: own_etag.is_some(),
             etag,
             text: is_text(&head.fields, &body),
             body,
@@ -103,14 +121,19 @@ impl Representation {
             since: position.offset,
             tags,
             groups: groups.into(),
+            counts_from_now: counts_from_now(&lines, decision.lifetime_ms),
+            lines,
             expires_at_ms: decision.lifetime_ms.map(|ms| now_ms.saturating_add(ms)),
             created_ms: now_ms,
             initial_age_s: policy::age_s(&head.fields),
             reusable: decision.reusable,
-            private: decision.audience == Sharing::Private,
+            validate: decision.validate,
+            stale: decision.stale,
+            sharing: decision.audience,
             link: RwLock::default(),
             hit_head: OnceLock::new(),
             checked: AtomicU64::new(position.offset),
+            ask_after_ms: AtomicU64::new(0),
         }
     }
 
@@ -122,6 +145,16 @@ impl Representation {
             self.since = self.since.min(before.since);
         }
         self
+    }
+
+    /// Whether the application said that everybody may have it.
+    pub fn is_public(&self) -> bool {
+        matches!(self.sharing, Sharing::Shared { explicit: true })
+    }
+
+    /// Whether it belongs to who asked for it.
+    pub fn is_private(&self) -> bool {
+        self.sharing == Sharing::Private
     }
 
     /// Its position as the variant writes it.
@@ -137,9 +170,11 @@ impl Representation {
             etag: self.etag.clone(),
             tags: self.tags.clone(),
             groups: self.groups.clone(),
+            lines: self.lines.clone(),
             link: RwLock::default(),
             hit_head: OnceLock::new(),
             checked: AtomicU64::new(self.checked()),
+            ask_after_ms: AtomicU64::new(0),
             ..*self
         }
     }
@@ -160,10 +195,21 @@ impl Representation {
 
     /// Bytes it holds, about.
     pub fn weight(&self) -> usize {
-        let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+        let lines = self.fields.iter().chain(self.lines.iter());
+        let fields: usize = lines.map(|(name, value)| name.len() + value.len() + 8).sum();
         let groups: usize = self.groups.iter().map(|g| g.len() + size_of::<Box<str>>()).sum();
         let tags = self.tags.len() * size_of::<TagHash>();
         size_of::<Self>() + self.body.len() + self.etag.len() + fields + groups + tags
+    }
+
+    /// Asking the application about it failed now: for a moment it is not asked again.
+    pub fn asking_failed(&self, now_ms: u64) {
+        self.ask_after_ms.store(now_ms + ASK_PAUSE_MS, Ordering::Relaxed);
+    }
+
+    /// Whether asking the application about it failed just now.
+    pub fn just_failed(&self, now_ms: u64) -> bool {
+        now_ms < self.ask_after_ms.load(Ordering::Relaxed)
     }
 
     /// Up to where its tags are known not to have changed.
@@ -208,9 +254,8 @@ fn valid_etag(value: &[u8]) -> Option<&str> {
     opaque.bytes().all(|b| b == b'!' || (b'#'..=b'~').contains(&b)).then_some(value)
 }
 
-/// A strong entity tag: 128 bits of BLAKE3 over what a client would see as the content. Not keyed, so that every node and
-/// every restart says the same.
-/// A strong entity tag for content that the application gave none.
+/// A strong entity tag for content that the application gave none: 128 bits of BLAKE3 over what a client would see as the
+/// content. Not keyed, so that every node and every restart says the same.
 pub fn content_etag(fields: &Fields, body: &[u8]) -> Box<str> {
     let mut hasher = blake3::Hasher::new();
     for name in ["content-type", "content-encoding"] {
@@ -274,9 +319,13 @@ mod tests {
                 lifetime_ms,
                 watchable: true,
                 vary: Vary::Names(vec![]),
+                validate: false,
+                stale: Stale::default(),
+                late: false,
             },
             resource: &ResourceKey::new("http", "h", "/"),
             groups: tags.iter().map(|&t| t.into()).collect(),
+            lines: Fields::default(),
             position: Position { epoch: Epoch::from_bits(1), offset },
             salt: None,
             now_ms: 1000,
@@ -355,15 +404,5 @@ mod tests {
         let second = again(b"x", 5).after(&first);
         assert_eq!((second.since, again(b"x", 9).after(&second).since), (1, 1));
         assert_eq!(again(b"y", 9).after(&second).since, 9);
-    }
-
-    #[test]
-    fn tags_go_out_as_cache_groups_quoted_and_without_what_the_field_cannot_say() {
-        let rep = made(&[], b"", &["a", "b\"\\", "ä"], 1, None, Sharing::Private);
-        assert_eq!(rep.tags.len(), 4);
-        let mut fields = Fields::default();
-        annotate::groups(&mut fields, &rep.groups);
-        annotate::groups(&mut fields, &[]);
-        assert_eq!(fields.all("cache-groups").collect::<Vec<_>>(), [br#""a", "b\"\\""#]);
     }
 }

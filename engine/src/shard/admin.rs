@@ -75,6 +75,7 @@ impl Shard {
             credentials: false,
             head: &head,
             cache_control: &said,
+            targeted: false,
             tagged: false,
             received_unix_s: self.unix_s,
         };

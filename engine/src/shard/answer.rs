@@ -2,7 +2,7 @@
 use super::Shard;
 use super::conn::{After, State};
 use super::exchange::{Exchange, Gathering, Purpose};
-use super::get::{forwarded, passed_fields, push_link};
+use super::get::{forwarded, push_link};
 use super::keep::{gets_etag, late_fill};
 use super::reread::representation_too_large;
 use super::work::{Intent, Sending};
@@ -15,8 +15,9 @@ use crate::http::response::{
 use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::key::Vary;
+use crate::resource::outgoing::with_lines;
 use crate::resource::pinned::{self, Answer as PinnedAnswer};
-use crate::resource::policy::{Sharing, is_watchable};
+use crate::resource::policy::{Decision, Sharing, is_watchable};
 use crate::resource::representation::content_etag;
 use crate::resource::set::Contents;
 use crate::transport::websocket::close;
@@ -35,6 +36,7 @@ impl Shard {
         match self.exchanges.get(exchange).map(|exchange| exchange.purpose.clone()) {
             Some(Purpose::Client(key)) => self.answer_client(key, exchange, answer),
             Some(Purpose::Watchers(..)) => self.answer_watchers(exchange, answer),
+            Some(Purpose::Refresh(refresh)) => self.answer_refresh(exchange, &refresh, answer),
             None => {}
         }
     }
@@ -52,21 +54,21 @@ impl Shard {
             }
             Answer::Start { head, body, more } => {
                 self.begun(exchange);
-                self.started(key, exchange, head, body, more);
+                if let Some((head, body, more)) = self.validated(key, head, body, more) {
+                    self.started(key, exchange, head, body, more);
+                }
             }
             Answer::Data { data, more } => self.continued(key, exchange, data, more, None),
             Answer::Trailers(fields) => self.continued(key, exchange, Bytes::new(), false, Some(fields)),
-            Answer::Failed if conn.state == State::Socket => {
+            Answer::Failed | Answer::Refused(_) if conn.state == State::Socket => {
                 self.forget(exchange);
                 self.farewell(key, close::INTERNAL, "the application failed", close::INTERNAL, String::new());
             }
             Answer::Failed => {
-                self.forget(exchange);
-                if let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) {
-                    work.exchange = None;
-                }
-                self.fail(key, &Refusal::new(500, "application_failed", "the application failed"));
+                let refusal = Refusal::new(500, "application_failed", "the application failed");
+                self.failed(key, exchange, &refusal);
             }
+            Answer::Refused(refusal) => self.failed(key, exchange, &refusal),
             Answer::Want if matches!(work.intent, Intent::Application(_)) => self.want_message(key),
             Answer::Want => {
                 work.wanted += 1;
@@ -83,6 +85,18 @@ impl Shard {
             Answer::Message(message) => self.send_message(key, message),
             Answer::Close { code, reason } => self.close_socket(key, code, &reason),
         }
+    }
+
+    /// There will be no answer, or no more of it.
+    fn failed(&mut self, key: Key, exchange: Key, refusal: &Refusal) {
+        if self.rescue(key) {
+            return;
+        }
+        self.forget(exchange);
+        if let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) {
+            work.exchange = None;
+        }
+        self.fail(key, refusal);
     }
 
     fn started(&mut self, key: Key, exchange: Key, mut head: Box<ResponseHead>, body: Bytes, more: bool) {
@@ -106,8 +120,9 @@ impl Shard {
         let too_large = body.len().max(head.content_length.unwrap_or(0) as usize) > max_bytes;
         let newest = self.shared.resources.newest_change(&self.tags_of(key, &groups));
         if newest > position {
-            late_fill(&mut head.fields);
-            decision.storable = false;
+            let anybody = !groups.is_empty() && decision.audience != Sharing::Private;
+            late_fill(&mut head.fields, anybody);
+            (decision.storable, decision.late) = (false, true);
         }
         let watching = !once && decision.watchable && !too_large;
         let keeping = once && decision.storable && for_others && !too_large;
@@ -131,7 +146,6 @@ impl Shard {
                 conn.keep_alive = false;
             }
         }
-        let sharing = Some(decision.audience);
         let short =
             once && !head_only && head.content_length.is_some_and(|length| length <= SHORT_BODY_BYTES);
         let all_here = !more || (short && head.content_length == Some(body.len() as u64));
@@ -159,8 +173,8 @@ impl Shard {
             }
             return;
         }
-        let Gathering { head, groups, .. } = &gathering;
-        let (head, groups) = (head.clone(), groups.clone());
+        let Gathering { head, groups, decision, .. } = &gathering;
+        let (head, groups, decided) = (head.clone(), groups.clone(), decision.clone());
         // Who watches it gets it too, also if nobody else may.
         let shown = once && !head_only && for_others && !too_large && gathering.decision.watchable;
         if (keeping || (shown && self.is_followed(key)))
@@ -168,7 +182,7 @@ impl Shard {
         {
             exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
         }
-        self.pass(key, exchange, *head, groups, sharing, body, more);
+        self.pass(key, exchange, *head, groups, Some(&decided), body, more);
     }
 
     /// A whole answer to a GET is there: open the watch, or answer with it, and keep it if it may be kept.
@@ -196,8 +210,12 @@ impl Shard {
             let Gathering { mut head, body, decision, groups } = gathering;
             let body = Bytes::from(body);
             if watchable && followed {
-                let gathering =
-                    Gathering { head: head.clone(), body: body.to_vec(), decision, groups: groups.clone() };
+                let gathering = Gathering {
+                    head: head.clone(),
+                    body: body.to_vec(),
+                    decision: decision.clone(),
+                    groups: groups.clone(),
+                };
                 if let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref())
                     && let Some(made) = self.make(work, gathering, position)
                 {
@@ -208,7 +226,7 @@ impl Shard {
                 let etag = content_etag(&head.fields, &body);
                 head.fields.push("etag", &*etag);
             }
-            return self.pass(key, exchange, *head, groups, Some(sharing), body, false);
+            return self.pass(key, exchange, *head, groups, Some(&decision), body, false);
         }
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let Some(made) = self.make(work, gathering, position) else { return };
@@ -237,12 +255,13 @@ impl Shard {
         exchange: Key,
         head: ResponseHead,
         groups: Vec<Box<str>>,
-        sharing: Option<Sharing>,
+        decision: Option<&Decision>,
         body: Bytes,
         more: bool,
     ) {
         let ResponseHead { status: code, fields, content_length, .. } = head;
-        let mut fields = passed_fields(fields, &groups);
+        let mut fields = self.leaving(key, fields, decision, &groups);
+        let sharing = decision.map(|decision| decision.audience);
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
         let position = self.shared.resources.position(work.position);
@@ -307,6 +326,23 @@ impl Shard {
         self.give(key, out);
     }
 
+    /// The application's fields as they leave the node.
+    fn leaving(
+        &self,
+        key: Key,
+        mut fields: Fields,
+        decision: Option<&Decision>,
+        groups: &[Box<str>],
+    ) -> Fields {
+        let outgoing = &self.shared.outgoing;
+        let resource = self.conns.get(key).and_then(|conn| conn.work.as_deref()?.resource.as_ref());
+        let (Some(decision), Some(resource)) = (decision, resource) else {
+            outgoing.write_invalidation(&mut fields);
+            return with_lines(&fields, &Fields::default());
+        };
+        with_lines(&fields, &outgoing.lines(&fields, decision, resource.as_str(), groups))
+    }
+
     /// Whether others watch, or watched not long ago, what a client asks for.
     fn is_followed(&self, key: Key) -> bool {
         let work = self.conns.get(key).and_then(|conn| conn.work.as_deref());
@@ -322,7 +358,7 @@ impl Shard {
         let Some(entry) = self.exchanges.get_mut(exchange) else { return };
         let Some(gathering) = &entry.gathering else { return };
         let (head, body) = (gathering.head.clone(), Bytes::copy_from_slice(&gathering.body));
-        let (groups, sharing) = (gathering.groups.clone(), gathering.decision.audience);
+        let (groups, decision) = (gathering.groups.clone(), gathering.decision.clone());
         let of_use = gathering.decision.storable || (gathering.decision.watchable && self.is_followed(key));
         let Some(entry) = self.exchanges.get_mut(exchange) else { return };
         if !of_use {
@@ -330,7 +366,7 @@ impl Shard {
         }
         // They were settled when they were kept back, and will be once more when they are sent.
         entry.flow.buffered.fetch_add(body.len(), SeqCst);
-        self.pass(key, exchange, *head, groups, Some(sharing), body, true);
+        self.pass(key, exchange, *head, groups, Some(&decision), body, true);
     }
 
     /// More of a response.

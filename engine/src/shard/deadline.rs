@@ -114,6 +114,7 @@ impl Shard {
                 let _ = self.listen();
             }
             self.abandon_reads(now);
+            self.pace_rereads();
             if self.id == 0 {
                 self.shared.resources.announce_overdue();
             }
@@ -197,6 +198,7 @@ impl Shard {
                     self.fail(key, &Refusal::new(408, "slow_body", detail));
                 }
             }
+            Deadline::ApplicationTimeout if self.rescue(key) => {}
             Deadline::ApplicationTimeout => {
                 let detail = format!(
                     "the application did not answer within {} s (app_timeout_s)",

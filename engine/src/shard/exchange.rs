@@ -1,6 +1,7 @@
 //! An exchange with the application: whom it is for, and what of the answer is kept back.
 use super::Shard;
 use super::request::body_too_large;
+use super::stale::Refresh;
 use super::work::{Intent, Work};
 use crate::app::{Address, Event, ExchangeId, Flow, Kind, Request, ResponseHead};
 use crate::http::refusal::Refusal;
@@ -8,6 +9,7 @@ use crate::hub::TopicId;
 use crate::net::slab::Key;
 use crate::net::sys;
 use crate::resource::policy::Decision;
+use crate::resource::validation::conditional;
 use crate::resource::watch::Source;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub enum Purpose {
     Client(Key),
     /// The watchers of a variant.
     Watchers(TopicId, Arc<Source>),
+    /// Whoever asks next for a copy that is stale.
+    Refresh(Arc<Refresh>),
 }
 
 /// A representation in the making: kept for others while, or instead of, being passed on.
@@ -97,7 +101,11 @@ impl Shard {
             return self.reads_waiting.push_back(Waiting::Client(key));
         }
         work.position = position;
-        let fields = if for_others {
+        let asking = work.stale.as_deref().and_then(|copy| conditional(&work.fields, copy));
+        work.asked_about = asking.is_some();
+        let fields = if let Some(asking) = asking {
+            Arc::new(asking)
+        } else if for_others {
             // What others may get too must not depend on what this client has already.
             let plain =
                 work.fields.without(|name| name.starts_with(b"if-") || matches!(name, b"range" | b"prefer"));
@@ -216,7 +224,7 @@ impl Shard {
     }
 
     /// Tell the application that nobody will take what it still says in an exchange.
-    fn hang_up(&mut self, key: Key) {
+    pub(super) fn hang_up(&mut self, key: Key) {
         if let Some(exchange) = self.forget(key) {
             exchange.flow.disconnected.store(true, SeqCst);
             self.tell(key, Event::Disconnect);

@@ -2,9 +2,9 @@
 use super::Shard;
 use super::exchange::Gathering;
 use super::keep::late_fill;
+use super::stale::flight;
 use super::work::{Intent, Sending, Work};
 use crate::http::fields::Fields;
-use crate::http::lists::cache_control;
 use crate::http::refusal::Refusal;
 use crate::http::response::{BodyFraming, write_head, write_head_end, write_head_start};
 use crate::net::slab::Key;
@@ -14,9 +14,11 @@ use crate::resource::grid::Grid;
 use crate::resource::key::{Audience, Selectors, VariantKey, Vary, canonical_fields};
 use crate::resource::monitors::Link;
 use crate::resource::policy::{Sharing, is_representation};
+use crate::resource::range;
 use crate::resource::representation::{Made, Representation};
 use crate::resource::token::expires_unix_s;
 use crate::resource::watch::{Opened, Reader, Source};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -28,13 +30,22 @@ impl Shard {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let Some(resource) = work.resource.clone() else { return };
         let once = matches!(work.intent, Intent::Once);
-        if once && (work.fields.get("range").is_some() || conditional::for_origin(&work.fields)) {
+        let in_part = work.fields.get("range").is_some();
+        if once && conditional::for_origin(&work.fields) {
             return self.call(key, vec![], None);
         }
         let kept = resources.cache.lookup(&resource, &work.fields, work.credentials);
+        if once && in_part {
+            let fresh = kept.filter(|kept| &*work.method == "GET" && self.is_usable(kept));
+            let part = fresh.as_deref().and_then(|kept| range::wanted(&work.fields, kept));
+            return match (fresh, part) {
+                (Some(kept), Some(part)) => self.serve_part(key, &kept, part),
+                _ => self.call(key, vec![], None),
+            };
+        }
         if let Some(kept) = &kept
-            && (resources.is_fresh(kept, self.now_ms) || work.waited_for(kept))
-            && (once || is_explicitly_shared(kept) || !work.credentials)
+            && (self.is_usable(kept) || work.waited_for(kept))
+            && (once || kept.is_public() || !work.credentials)
         {
             shared.metrics.hits.fetch_add(1, Relaxed);
             // What is no representation opens no watch: it is the answer, as it would be from the application.
@@ -52,8 +63,20 @@ impl Shard {
             }
             // The copy's own, whatever others of the resource have said since.
             let vary = Vary::of(&kept.fields);
-            let audience = if is_explicitly_shared(kept) { Audience::Public } else { Audience::Anonymous };
+            let audience = if kept.is_public() { Audience::Public } else { Audience::Anonymous };
             return self.watch(key, kept.copy(), vary.names(), audience);
+        }
+        let vary =
+            resources.cache.vary(&resource).or_else(|| resources.watches.vary(&resource)).unwrap_or_default();
+        let selected = resources.flights.name(&Selectors::of(&work.fields, &vary));
+        let flight = flight(&resource, once, selected);
+        let stale = kept.filter(|kept| once && !kept.is_private());
+        if let Some(copy) = &stale
+            && work.pinned.is_none()
+            && let Some(status) = self.usable_stale(copy)
+        {
+            self.refresh(key, copy, flight.into());
+            return self.serve(key, copy, status);
         }
         if self.join(key, once) {
             return;
@@ -62,23 +85,30 @@ impl Shard {
         if self.is_own_resource(work) {
             return self.serve_figures(key);
         }
-        let shareable = !work.credentials || kept.as_deref().is_some_and(is_explicitly_shared);
+        let shareable = !work.credentials || stale.as_deref().is_some_and(Representation::is_public);
         let alone = work.alone
             || !shareable
             || &*work.method != "GET"
-            || (once && resources.cache.is_uncacheable(&resource));
+            || (once && resources.cache.is_uncacheable(&resource))
+            || stale.as_deref().is_some_and(|copy| copy.validate);
+        if &*work.method == "GET"
+            && let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut())
+        {
+            work.stale = stale;
+        }
         if alone {
             return self.call(key, vec![], None);
         }
-        let vary =
-            resources.cache.vary(&resource).or_else(|| resources.watches.vary(&resource)).unwrap_or_default();
-        let selected = resources.flights.name(&Selectors::of(&work.fields, &vary));
-        let flight = format!("{resource} {once} {selected:x}");
         if resources.flights.board(&flight, (self.id, key.pack())) {
             self.call(key, vec![], Some(flight.into()));
         } else {
             self.wait(key);
         }
+    }
+
+    /// Whether a copy may be used as it is.
+    fn is_usable(&self, copy: &Representation) -> bool {
+        !copy.validate && self.shared.resources.is_fresh(copy, self.now_ms)
     }
 
     /// Wait for somebody else's read.
@@ -144,12 +174,14 @@ impl Shard {
             VariantKey { resource: resource.clone(), audience, selectors }
                 .salt(&self.shared.resources.salt_key)
         });
+        let lines = self.shared.outgoing.lines(&head.fields, &decision, resource.as_str(), &groups);
         let mut made = Representation::new(Made {
             head: &head,
             body: body.into(),
             decision: &decision,
             resource,
             groups,
+            lines,
             position: self.shared.resources.position(position),
             salt,
             now_ms: self.now_ms,
@@ -199,7 +231,8 @@ impl Shard {
                 let write = |link: &Link| write_link(&mut out, link, &shared.words.grid, self.unix_ms);
                 shared.resources.with_link(rep, resource, now_ms, write);
             }
-            let date = rep.fields.get("date").is_none().then(|| self.date.at(self.unix_s));
+            let undated = rep.counts_from_now || rep.fields.get("date").is_none();
+            let date = undated.then(|| self.date.at(self.unix_s));
             write_head_end(&mut out, minor, date, annotate::age_s(rep, now_ms), keep_alive);
             self.complete(key);
             return self.give_kept(key, out, &rep.body);
@@ -218,9 +251,10 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
         if matches!(status, CacheStatus::Collapsed(_)) {
-            late_fill(&mut fields);
+            late_fill(&mut fields, !rep.groups.is_empty() && !rep.is_private());
         }
-        if matches!(status, CacheStatus::Hit | CacheStatus::Collapsed(_)) {
+        let made_now = matches!(status, CacheStatus::Stored(_) | CacheStatus::Forwarded(_));
+        if !made_now || rep.initial_age_s > 0 {
             annotate::age(&mut fields, rep, now_ms);
         }
         annotate::cache_status(&mut fields, status);
@@ -244,6 +278,30 @@ impl Shard {
         write_head(&mut out, minor, code, &fields, framing, keep_alive, self.date.at(self.unix_s));
         self.complete(key);
         if with_body { self.give_kept(key, out, &rep.body) } else { self.give(key, out) }
+    }
+
+    /// Answer with some of the bytes of a copy, or with 304 if the client has it. It says no position: who has a part does
+    /// not have what a watch compares with.
+    fn serve_part(&mut self, key: Key, copy: &Arc<Representation>, part: Range<usize>) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(work) = conn.work.as_deref_mut() else { return };
+        if conditional::evaluate(&work.fields, copy) == Outcome::NotModified {
+            return self.serve(key, copy, CacheStatus::Hit);
+        }
+        let mut fields = annotate::fields(copy).without(|name| name == b"fresh-position");
+        let (last, whole) = (part.end - 1, copy.body.len());
+        fields.push_display("content-range", format_args!("bytes {}-{last}/{whole}", part.start));
+        annotate::age(&mut fields, copy, self.now_ms);
+        annotate::cache_status(&mut fields, CacheStatus::Hit);
+        (work.status, work.cache, work.position) = (206, CacheStatus::Hit.word(), copy.position.offset);
+        work.sent_bytes = part.len() as u64;
+        let (minor, keep_alive) = (work.minor, conn.keep_alive);
+        let framing = BodyFraming::Length(part.len() as u64);
+        let mut out = self.buffer(key);
+        write_head(&mut out, minor, 206, &fields, framing, keep_alive, self.date.at(self.unix_s));
+        self.shared.metrics.hits.fetch_add(1, Relaxed);
+        self.complete(key);
+        self.give_kept(key, out, &copy.body.slice(part));
     }
 
     /// Open a watch with a representation that was just read, or is still fresh.
@@ -287,6 +345,7 @@ impl Shard {
 
 /// Append the line that says from where a representation can be waited on (RFC 5989).
 fn write_link(out: &mut Vec<u8>, link: &Link, grid: &Grid, unix_ms: u64) {
+    link.ticket.give();
     out.extend_from_slice(b"link: ");
     out.extend_from_slice(link.start.as_bytes());
     let cycle = grid.cycle(grid.phase_ms(link.set), unix_ms);
@@ -296,14 +355,9 @@ fn write_link(out: &mut Vec<u8>, link: &Link, grid: &Grid, unix_ms: u64) {
 
 /// The same as a field.
 pub(super) fn push_link(fields: &mut Fields, link: &Link, grid: &Grid, unix_ms: u64) {
+    link.ticket.give();
     let cycle = grid.cycle(grid.phase_ms(link.set), unix_ms);
     fields.push_display("link", format_args!("{}{cycle}>; rel=\"monitor\"", link.start));
-}
-
-/// Whether the application said that everybody may have it.
-pub(super) fn is_explicitly_shared(rep: &Representation) -> bool {
-    let said = cache_control(rep.fields.all("cache-control"));
-    (said.public || said.s_maxage.is_some()) && !said.private
 }
 
 /// Why a GET went to the application, for `Cache-Status`.
@@ -313,15 +367,4 @@ pub(super) fn forwarded(sharing: Option<Sharing>) -> Forward {
         Some(Sharing::Private) => Forward::Bypass,
         None => Forward::Method,
     }
-}
-
-/// The fields of a response that is passed on as it comes.
-pub(super) fn passed_fields(fields: Fields, groups: &[Box<str>]) -> Fields {
-    let mut fields = match fields.get("cache-groups") {
-        Some(_) => fields.without(|name| name == b"cache-groups"),
-        None => fields,
-    };
-    fields.reserve(3, 128);
-    annotate::groups(&mut fields, groups);
-    fields
 }

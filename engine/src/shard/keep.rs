@@ -1,8 +1,10 @@
 //! What may be done with an answer, and what follows from it for others: kept, reported to watchers, or a change.
 use super::Shard;
+use super::work::Work;
 use crate::app::ResponseHead;
+use crate::http::cache_control::{CacheControl, cache_control, targeted};
 use crate::http::fields::Fields;
-use crate::http::lists::{cache_control, sf_strings};
+use crate::http::lists::sf_strings;
 use crate::http::path::normalise;
 use crate::net::slab::Key;
 use crate::resource::invalidation::invalidated;
@@ -30,17 +32,19 @@ impl Shard {
     /// What may be done with a response to a GET, and its tags.
     pub(super) fn judge(&self, head: &ResponseHead, credentials: bool) -> (Decision, Vec<Box<str>>) {
         let groups = self.groups_of(head);
-        let said = cache_control(head.fields.all("cache-control"));
+        let for_us = targeted(&head.fields, &self.shared.target_list);
+        let said = for_us.unwrap_or_else(|| cache_control(head.fields.all("cache-control")));
         let mut decision = decide(&Seen {
             method: "GET",
             credentials,
             head,
             cache_control: &said,
+            targeted: for_us.is_some(),
             tagged: groups.as_ref().is_some_and(|groups| !groups.is_empty()),
             received_unix_s: self.unix_s,
         });
         if groups.is_none() {
-            (decision.storable, decision.reusable) = (false, false);
+            (decision.storable, decision.reusable, decision.validate) = (false, false, false);
         }
         (decision, groups.unwrap_or_default())
     }
@@ -55,7 +59,20 @@ impl Shard {
         rep: &Arc<Representation>,
         storable: bool,
     ) {
-        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+        if let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) {
+            self.keep_read(work, vary, audience, rep, storable);
+        }
+    }
+
+    /// The same for a request without a connection.
+    pub(super) fn keep_read(
+        &self,
+        work: &Work,
+        vary: &[Box<str>],
+        audience: Audience,
+        rep: &Arc<Representation>,
+        storable: bool,
+    ) {
         let Some(resource) = work.resource.clone().filter(|_| work.asks_as_anybody()) else { return };
         let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };
         let resources = &self.shared.resources;
@@ -99,38 +116,107 @@ pub(super) fn gets_etag(head: &ResponseHead) -> bool {
         && !cache_control(head.fields.all("cache-control")).no_store
 }
 
-/// A response whose tags changed while it was made may be reused by nobody for long.
-pub(super) fn late_fill(fields: &mut Fields) {
-    let said = cache_control(fields.all("cache-control"));
-    if said.max_age.is_some_and(|age| age > 1)
-        || said.s_maxage.is_some_and(|age| age > 1)
-        || fields.get("expires").is_some()
-    {
-        *fields = fields.without(|name| matches!(name, b"cache-control" | b"expires"));
-        let still = [
-            (said.public, "public, "),
-            (said.private, "private, "),
-            (said.no_store, "no-store, "),
-            (said.no_cache, "no-cache, "),
-            (said.must_revalidate, "must-revalidate, "),
-            (said.proxy_revalidate, "proxy-revalidate, "),
-            (said.must_understand, "must-understand, "),
-            (said.no_transform, "no-transform, "),
-        ];
-        let still: String = still.iter().filter(|(said, _)| *said).map(|(_, directive)| *directive).collect();
-        fields.push("cache-control", format!("{still}max-age=1"));
+/// A response whose tags changed while it was made may be reused by nobody for long: no field lets any cache keep it for
+/// more than a second. `anybody`: caches may keep it without being told how long, so they are told.
+pub(super) fn late_fill(fields: &mut Fields, anybody: bool) {
+    let controls: Vec<String> = fields.iter().filter_map(|(name, _)| lifetime_field(name)).collect();
+    let silent = controls.is_empty() && fields.get("expires").is_none();
+    let mut shortened = vec![];
+    for name in controls {
+        let said = cache_control(fields.all(&name));
+        let seconds = [said.max_age, said.s_maxage, said.stale_while_revalidate, said.stale_if_error]
+            .into_iter()
+            .flatten();
+        if seconds.max().is_some_and(|seconds| seconds > 1) && !shortened.iter().any(|(n, _)| *n == name) {
+            shortened.push((name, short(&said)));
+        }
     }
+    let expires = fields.get("expires").is_some();
+    if expires || !shortened.is_empty() || fields.get("x-accel-expires").is_some() {
+        let goes = |name: &[u8]| {
+            matches!(name, b"expires" | b"x-accel-expires")
+                || shortened.iter().any(|(short, _)| short.as_bytes() == name)
+        };
+        *fields = fields.without(goes);
+        shortened.iter().for_each(|(name, value)| fields.push(name, value));
+    }
+    let has_age = cache_control(fields.all("cache-control")).max_age.is_some();
+    if (expires && !has_age) || (silent && anybody) {
+        let said = cache_control(fields.all("cache-control"));
+        *fields = fields.without(|name| name == b"cache-control");
+        fields.push("cache-control", short(&said));
+    }
+}
+
+/// The name of a field that says for how long some caches may keep a response, in the manner of `cache-control`.
+fn lifetime_field(name: &[u8]) -> Option<String> {
+    let is = matches!(name, b"cache-control" | b"surrogate-control" | b"edge-control")
+        || name.ends_with(b"-cache-control");
+    is.then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+/// What was said, for a second.
+fn short(said: &CacheControl) -> String {
+    let still = [
+        (said.public, "public, "),
+        (said.private, "private, "),
+        (said.no_store, "no-store, "),
+        (said.no_cache, "no-cache, "),
+        (said.must_revalidate, "must-revalidate, "),
+        (said.proxy_revalidate, "proxy-revalidate, "),
+        (said.must_understand, "must-understand, "),
+        (said.no_transform, "no-transform, "),
+    ];
+    let still: String = still.iter().filter(|(said, _)| *said).map(|(_, directive)| *directive).collect();
+    format!("{still}max-age=1")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn late(lines: &[(&str, &str)], anybody: bool) -> Vec<(String, String)> {
+        let mut fields: Fields = lines.iter().copied().collect();
+        late_fill(&mut fields, anybody);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        fields.iter().map(|(name, value)| (text(name), text(value))).collect()
+    }
+
+    #[test]
+    fn no_field_lets_any_cache_keep_a_late_answer_for_long() {
+        let one = |name: &str| (name.to_owned(), "max-age=1".to_owned());
+        let lines = [
+            ("cdn-cache-control", "max-age=60, stale-while-revalidate=9"),
+            ("cloudflare-cdn-cache-control", "max-age=60"),
+            ("surrogate-control", "max-age=60"),
+            ("x-accel-expires", "60"),
+            ("edge-control", "no-store"),
+            ("expires", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ];
+        let mut names = late(&lines, true);
+        names.sort();
+        let mut expected: Vec<_> =
+            ["cache-control", "cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"]
+                .map(one)
+                .into();
+        expected.push(("edge-control".into(), "no-store".into()));
+        expected.sort();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn caches_that_would_guess_are_told_a_second() {
+        assert_eq!(late(&[("a", "b")], true)[1].1, "max-age=1");
+        assert_eq!(late(&[("a", "b")], false).len(), 1);
+        let asks = [("cache-control", "no-cache")];
+        assert_eq!(late(&asks, true), [("cache-control".to_owned(), "no-cache".to_owned())]);
+    }
+
     #[test]
     fn a_late_answer_keeps_what_it_says_but_its_lifetime() {
         let late = |said: &str| {
             let mut fields: Fields = [("cache-control", said)].into_iter().collect();
-            late_fill(&mut fields);
+            late_fill(&mut fields, true);
             String::from_utf8(fields.get("cache-control").unwrap().to_vec()).unwrap()
         };
         assert_eq!(late("max-age=60"), "max-age=1");

@@ -2,8 +2,8 @@
 //!
 //! The loop takes what is in the inbox, walks a piece of what was published, serves connections with more input, tells
 //! the application once, and then asks the poller. Nothing blocks: the application answers through the inbox.
-//! One file each for: accepting, reading requests, GETs of resources, answers of the application, push, re-reads,
-//! WebSockets, deadlines, and the node's own resources.
+//! One file each for: accepting, reading requests, GETs of resources, stale copies, answers of the application, push,
+//! re-reads, WebSockets, deadlines, and the node's own resources.
 mod accept;
 mod admin;
 mod answer;
@@ -19,12 +19,13 @@ mod request;
 mod reread;
 pub mod shared;
 pub mod socket;
+mod stale;
 mod wait;
 pub mod work;
 
 use crate::http::refusal::Refusal;
 use crate::http::response::DateClock;
-use crate::hub::FanOut;
+use crate::hub::{FanOut, TopicId};
 use crate::net::slab::{Key, Slab};
 use crate::net::sys::{self, Poller, Ready};
 use crate::net::wheel::{TICK_MS, Wheel};
@@ -76,6 +77,9 @@ pub struct Shard {
     /// Reads for watchers that the application has not begun to answer, and those that wait for fewer.
     reading: usize,
     reads_waiting: VecDeque<Waiting>,
+    /// Re-reads that may begin before the next tick, and those that wait for more of them.
+    reread_tokens: f64,
+    paced: VecDeque<TopicId>,
     /// Re-reads in the order in which they began, and when each has taken too long.
     rereads: VecDeque<(u32, Key)>,
     /// The application has been told something that it has not been woken for.
@@ -116,6 +120,8 @@ impl Shard {
             retired: vec![],
             reading: 0,
             reads_waiting: VecDeque::new(),
+            reread_tokens: 1.0,
+            paced: VecDeque::new(),
             rereads: VecDeque::new(),
             told: false,
             lines: vec![],
@@ -125,6 +131,7 @@ impl Shard {
             draining: false,
             stopped: false,
         };
+        shard.pace_rereads();
         shard.listen()?;
         Ok(shard)
     }
@@ -260,6 +267,7 @@ impl Shard {
             Some((State::Idle, false)) => self.read_requests(key),
             Some((State::Busy, _)) => self.read_body(key),
             Some((State::Watch | State::Socket, _)) => self.read_frames(key),
+            Some((State::Sse, _)) => self.ignore(key),
             Some((State::Linger, _)) => self.discard(key),
             _ => {}
         }
@@ -302,6 +310,7 @@ impl Shard {
         match self.conns.get(key).map(|conn| conn.state) {
             Some(State::Watch | State::Socket) => self.read_frames(key),
             Some(State::Busy) => self.read_body(key),
+            Some(State::Sse) => self.ignore(key),
             Some(State::Linger) => self.discard(key),
             _ => self.read_requests(key),
         }

@@ -5,10 +5,8 @@
 //! is as good as read at the newest position. What is left is to refuse positions that are not ours, and to say how long
 //! the answer keeps.
 use super::Shard;
-use super::get::is_explicitly_shared;
 use crate::dialect::monitor;
 use crate::http::fields::Fields;
-use crate::http::refusal::problem;
 use crate::net::slab::Key;
 use crate::resource::key::{Audience, Vary};
 use crate::resource::pinned::{self, Answer};
@@ -28,7 +26,7 @@ impl Shard {
         self.shared.metrics.refused("position");
         let detail = "this log has no such position (yet): read the resource without it";
         let fields = monitor::fields("application/problem+json", 1);
-        self.reply_to_wait(key, 410, fields, &problem(410, detail));
+        self.reply_to_wait(key, 410, fields, &self.gone(detail));
     }
 
     /// A fresh copy for a request that is pinned to a later position than its own: nothing it depends on has changed
@@ -37,19 +35,25 @@ impl Shard {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return kept };
         let Some(offset) = work.pinned.filter(|offset| *offset > kept.position.offset) else { return kept };
         let raised = Arc::new(kept.read_at(offset));
-        let audience = match (kept.private, is_explicitly_shared(&kept)) {
+        let audience = match (kept.is_private(), kept.is_public()) {
             (true, _) => Audience::private(&work.fields),
             (false, true) => Audience::Public,
             (false, false) => Audience::Anonymous,
         };
-        self.keep(key, Vary::of(&kept.fields).names(), audience, &raised, kept.reusable && !kept.private);
+        self.keep(
+            key,
+            Vary::of(&kept.fields).names(),
+            audience,
+            &raised,
+            kept.reusable && !kept.is_private(),
+        );
         raised
     }
 
     /// Say how long caches may keep the answer to a pinned read that is made from a representation.
     pub(super) fn pinned_lifetime(&self, fields: &mut Fields, rep: &Representation) {
         let current = self.shared.resources.is_fresh(rep, self.now_ms);
-        let answer = Answer { status: rep.status, private: rep.private, tags: &rep.tags, current };
+        let answer = Answer { status: rep.status, private: rep.is_private(), tags: &rep.tags, current };
         pinned::lifetime(fields, answer, self.shared.options.pinned_max_age_s);
     }
 }

@@ -98,7 +98,12 @@ impl Shard {
         // From here on a watcher holds nothing of its request.
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.work = None;
-        if conn.state == State::Watch && (conn.input.is_some() || conn.unread) {
+        if conn.state == State::Sse {
+            conn.input = None;
+        }
+        if conn.unread && conn.state == State::Sse
+            || conn.state == State::Watch && (conn.input.is_some() || conn.unread)
+        {
             self.again.push(key);
         }
         self.give(key, out);
@@ -108,6 +113,21 @@ impl Shard {
         self.close_if_left(key);
         self.arm(key);
         self.end_in_drain(key, 0);
+    }
+
+    /// What the client of an event stream still says means nothing: its end is behind it, and would not be heard. One that
+    /// says more than a whole head could have does not stay.
+    pub(super) fn ignore(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        conn.unread = false;
+        match sys::recv(conn.fd, &mut self.scratch) {
+            Ok(Some(n)) if n == self.scratch.len() => {
+                self.shared.metrics.refused("stream_input");
+                self.close(key);
+            }
+            Ok(Some(0)) | Err(_) => self.close(key),
+            Ok(_) => {}
+        }
     }
 
     /// A watcher that ended its side before it was let in has gone: nothing more will be heard of it.

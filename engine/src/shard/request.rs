@@ -128,7 +128,7 @@ impl Shard {
         let now = self.wheel.now();
         let more = at < n && !partial;
         if let Some(conn) = self.conns.get_mut(key) {
-            if at < n && !end {
+            if at < n && !end && conn.state != State::Sse {
                 if partial && (old == 0 || at > 0) {
                     // The clock of a head starts with its first byte.
                     conn.tick = now;

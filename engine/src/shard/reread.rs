@@ -9,12 +9,23 @@ use crate::hub::TopicId;
 use crate::net::slab::Key;
 use crate::net::wheel::{TICK_MS, ticks};
 use crate::resource::key::{Audience, Selectors, Vary};
+use crate::resource::policy::Decision;
 use crate::resource::representation::Representation;
 use crate::resource::watch::{Next, Outcome, Reader, Source};
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// How far the body of a read is that no client waits for.
+pub(super) enum Collected {
+    /// More follows.
+    More,
+    /// More than `max_representation_bytes`.
+    TooLarge,
+    /// All of it, and the position of the read.
+    Whole(Gathering, u64),
+}
 
 impl Shard {
     /// Read a watched variant again, unless that is under way.
@@ -26,8 +37,12 @@ impl Shard {
         if !self.may_read() {
             return self.reads_waiting.push_back(Waiting::Variant(topic));
         }
+        if self.rereads_per_tick().is_some() && self.reread_tokens < 1.0 {
+            return self.paced.push_back(topic);
+        }
         let advance = || shared.resources.log.advance();
         let Some((source, position)) = shared.resources.watches.begin_read(topic, advance) else { return };
+        self.reread_tokens -= 1.0;
         shared.metrics.rereads.fetch_add(1, Relaxed);
         let Some((variant, _)) = shared.resources.watches.current(topic) else { return };
         let door = &shared.doors[source.listener as usize];
@@ -70,6 +85,25 @@ impl Shard {
         });
     }
 
+    /// How many re-reads may begin here in a tick; `None`: as many as there are.
+    fn rereads_per_tick(&self) -> Option<f64> {
+        let per_s = f64::from(self.shared.options.max_rereads_per_s);
+        (per_s > 0.0).then(|| per_s * TICK_MS as f64 / 1000.0 / self.shared.inboxes.0.len() as f64)
+    }
+
+    /// A tick has passed: begin re-reads that waited for it.
+    pub(super) fn pace_rereads(&mut self) {
+        let Some(more) = self.rereads_per_tick() else { return };
+        self.reread_tokens = (self.reread_tokens + more).min(more.max(1.0));
+        for _ in 0..self.paced.len() {
+            if self.reread_tokens < 1.0 {
+                break;
+            }
+            let Some(topic) = self.paced.pop_front() else { break };
+            self.read_again(topic);
+        }
+    }
+
     /// The application answers a re-read.
     pub(super) fn answer_watchers(&mut self, exchange: Key, answer: Answer) {
         let limit = self.shared.options.max_representation_bytes;
@@ -86,39 +120,29 @@ impl Shard {
                     self.drop_read(exchange);
                     return self.finish_read(topic, outcome);
                 }
-                let Some(entry) = self.exchanges.get_mut(exchange) else { return };
-                entry.gathering = Some(Gathering { head, body: vec![], decision, groups });
+                self.gather(exchange, head, decision, groups);
                 (body, more)
             }
             Answer::Data { data, more } => (data, more),
             Answer::Trailers(_) => (Bytes::new(), false),
             Answer::EarlyHints(_) | Answer::Want => return,
-            Answer::Failed | Answer::Accept { .. } | Answer::Message(_) | Answer::Close { .. } => {
+            Answer::Failed
+            | Answer::Refused(_)
+            | Answer::Accept { .. }
+            | Answer::Message(_)
+            | Answer::Close { .. } => {
                 self.drop_read(exchange);
                 return self.finish_read(topic, Outcome::Failed);
             }
         };
-        let Some(entry) = self.exchanges.get_mut(exchange) else { return };
-        let taken = data.len().min(entry.flow.buffered.load(SeqCst));
-        entry.flow.buffered.fetch_sub(taken, SeqCst);
-        let drained = entry.flow.wants_drain.swap(false, SeqCst);
-        let Some(gathering) = &mut entry.gathering else { return };
-        gathering.body.extend_from_slice(&data);
-        let length = gathering.body.len().max(gathering.head.content_length.unwrap_or(0) as usize);
-        if length > limit {
-            // It will hardly be smaller soon, and a watch could not be opened with it either.
-            self.shared.metrics.refused("representation_too_large");
-            self.drop_read(exchange);
-            return self.finish_read(topic, Outcome::Gone(502, representation_too_large(limit)));
-        }
-        if more {
-            if drained {
-                self.tell(exchange, Event::Drained);
+        let (gathering, position) = match self.collect(exchange, &data, more) {
+            None | Some(Collected::More) => return,
+            Some(Collected::TooLarge) => {
+                // It will hardly be smaller soon, and a watch could not be opened with it either.
+                self.drop_read(exchange);
+                return self.finish_read(topic, Outcome::Gone(502, representation_too_large(limit)));
             }
-            return;
-        }
-        let Some(Exchange { gathering: Some(gathering), position, .. }) = self.forget(exchange) else {
-            return;
+            Some(Collected::Whole(gathering, position)) => (gathering, position),
         };
         let mut work = self.reread_work(&source);
         work.resource = self.shared.resources.watches.current(topic).map(|(variant, _)| variant.resource);
@@ -129,6 +153,42 @@ impl Shard {
         self.finish_read(topic, outcome);
     }
 
+    /// The head of an answer is here whose body is collected.
+    pub(super) fn gather(
+        &mut self,
+        exchange: Key,
+        head: Box<ResponseHead>,
+        decision: Decision,
+        groups: Vec<Box<str>>,
+    ) {
+        if let Some(entry) = self.exchanges.get_mut(exchange) {
+            entry.gathering = Some(Gathering { head, body: vec![], decision, groups });
+        }
+    }
+
+    /// A piece of the body of a read that no client waits for; when it is whole, the exchange is over.
+    pub(super) fn collect(&mut self, exchange: Key, data: &[u8], more: bool) -> Option<Collected> {
+        let entry = self.exchanges.get_mut(exchange)?;
+        let taken = data.len().min(entry.flow.buffered.load(SeqCst));
+        entry.flow.buffered.fetch_sub(taken, SeqCst);
+        let drained = entry.flow.wants_drain.swap(false, SeqCst);
+        let gathering = entry.gathering.as_mut()?;
+        gathering.body.extend_from_slice(data);
+        let length = gathering.body.len().max(gathering.head.content_length.unwrap_or(0) as usize);
+        if length > self.shared.options.max_representation_bytes {
+            self.shared.metrics.refused("representation_too_large");
+            return Some(Collected::TooLarge);
+        }
+        if more {
+            if drained {
+                self.tell(exchange, Event::Drained);
+            }
+            return Some(Collected::More);
+        }
+        let Exchange { gathering, position, .. } = self.forget(exchange)?;
+        Some(Collected::Whole(gathering?, position))
+    }
+
     /// What the head of an answer already decides: `None` if it is a representation of the same variant.
     fn verdict(
         &self,
@@ -137,7 +197,7 @@ impl Shard {
         head: &ResponseHead,
         watchable: bool,
         vary: &Vary,
-        decision: &crate::resource::policy::Decision,
+        decision: &Decision,
     ) -> Option<Outcome> {
         let (variant, _) = self.shared.resources.watches.current(topic)?;
         match head.status {
@@ -160,7 +220,7 @@ impl Shard {
     }
 
     /// The application need not go on with a read.
-    fn drop_read(&mut self, exchange: Key) {
+    pub(super) fn drop_read(&mut self, exchange: Key) {
         if let Some(gone) = self.forget(exchange) {
             gone.flow.disconnected.store(true, SeqCst);
             self.tell(exchange, Event::Disconnect);
@@ -178,13 +238,18 @@ impl Shard {
     }
 
     fn abandon_read(&mut self, exchange: Key) {
-        let Some(Purpose::Watchers(topic, _)) = self.exchanges.get(exchange).map(|e| e.purpose.clone())
-        else {
-            return;
-        };
-        self.shared.metrics.refused("reread_timeout");
-        self.drop_read(exchange);
-        self.finish_read(topic, Outcome::Failed);
+        match self.exchanges.get(exchange).map(|e| e.purpose.clone()) {
+            Some(Purpose::Watchers(topic, _)) => {
+                self.shared.metrics.refused("reread_timeout");
+                self.drop_read(exchange);
+                self.finish_read(topic, Outcome::Failed);
+            }
+            Some(Purpose::Refresh(refresh)) => {
+                self.shared.metrics.refused("reread_timeout");
+                self.refresh_failed(exchange, &refresh);
+            }
+            Some(Purpose::Client(_)) | None => {}
+        }
     }
 
     fn finish_read(&mut self, topic: TopicId, outcome: Outcome) {
@@ -245,7 +310,7 @@ impl Shard {
     }
 
     /// A re-read in the form that representations are made from.
-    fn reread_work(&self, source: &Source) -> Work {
+    pub(super) fn reread_work(&self, source: &Source) -> Work {
         let admin = self.shared.doors[source.listener as usize].role == Role::Admin;
         let nobody = Address::Unix(None);
         Work {

@@ -12,6 +12,7 @@ use crate::net::inbox::Inbox;
 use crate::net::output::Output;
 use crate::resource::flights::Waiter;
 use crate::resource::layer::Resources;
+use crate::resource::outgoing::Outgoing;
 use crate::resource::watch::Reader;
 use crate::shard::conn::Peer;
 use hashbrown::HashMap;
@@ -110,6 +111,10 @@ pub struct Shared {
     pub head_limits: HeadLimits,
     /// Cross-origin rules.
     pub origins: OriginRules,
+    /// The fields that say what this cache may do with a response, before `cache-control`; in lower case.
+    pub target_list: Vec<String>,
+    /// What responses say to the caches in front.
+    pub outgoing: Outgoing,
     /// Whose word about the client counts.
     pub proxies: TrustedProxies,
     /// Where connections come from.

@@ -74,6 +74,10 @@ pub struct Work {
     /// It waits for a read of somebody else's, since this position: what was read after it is as fresh as its own would
     /// be.
     pub waits_since: Option<u64>,
+    /// There is a copy, but it is stale.
+    pub stale: Option<Arc<Representation>>,
+    /// The application is asked whether that is still good.
+    pub asked_about: bool,
     /// The flight that this request leads.
     pub flight: Option<Box<str>>,
     /// The exchange with the application.
@@ -143,6 +147,8 @@ impl Work {
             credentials: false,
             alone: false,
             waits_since: None,
+            stale: None,
+            asked_about: false,
             flight: None,
             exchange: None,
             body: Body::new(Framing::None),
@@ -165,7 +171,7 @@ impl Work {
 
     /// Whether this was read after the request began to wait for it.
     pub fn waited_for(&self, read: &Representation) -> bool {
-        self.waits_since.is_some_and(|since| read.position.offset > since)
+        !read.validate && self.waits_since.is_some_and(|since| read.position.offset > since)
     }
 }
 

@@ -1,9 +1,12 @@
-// The departure board. Everything on it comes from two EventSources: the airport's board, and the node's figures.
+// The departure board. Everything on it comes from two EventSources: the airport's board, and the node's figures. As
+// `/?edge`, the board comes by requests that the caches between here and the node answer for all who watch it.
 
 import { Clock, hhmm, longDay, span } from "./clock.js";
+import { showEdge } from "./edge.js";
 import { flap, flash, slide } from "./flaps.js";
 import { follow, showState } from "./live.js";
 import { showNode } from "./node.js";
+import { follow as followByWaits } from "./waits.js";
 
 const AIRPORTS = ["EWR", "JFK", "LGA"];
 const NEWS_EVERY_MS = 15_000; // a screen reader hears at most one change in this time
@@ -13,6 +16,7 @@ const LATEST = 6; // changes listed beside the board
 const $ = (id) => document.getElementById(id);
 const clock = new Clock($("clock"));
 const rows = new Map();
+const edge = new URLSearchParams(location.search).has("edge") ? showEdge($("edge")) : undefined;
 let stop, newsAt = 0;
 
 function choose() {
@@ -23,16 +27,17 @@ function choose() {
   }
   document.title = `${code} departures`;
   const url = `/airports/${code}/departures`;
-  $("curl").textContent = `curl -N -H 'Accept: text/event-stream' ${location.origin}${url}`;
+  $("curl").textContent = edge ? `curl -i ${location.origin}${url}`
+    : `curl -N -H 'Accept: text/event-stream' ${location.origin}${url}`;
   stop?.();
   $("latest").replaceChildren();
   for (const row of rows.values()) row.remove();
   rows.clear();
-  stop = follow(url, show, (word, detail) => {
+  stop = (edge ? followByWaits : follow)(url, show, (word, detail) => {
     clock.running = word === "live";
     document.body.dataset.state = word;
     showState($("connection"), word, detail);
-  });
+  }, edge);
 }
 
 function show(board) {

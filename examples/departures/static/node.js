@@ -13,13 +13,16 @@ function bytes(n) {
   return `${n < 100 && unit ? n.toFixed(1) : Math.round(n)} ${units[unit]}`;
 }
 
-/** Show them in the elements that name one: `data-figure="watchers"`. */
+/** Show them in the elements of the page that name one: `data-figure="watchers"`. */
 export function showNode(panel, without) {
-  const set = (name, text) => { panel.querySelector(`[data-figure="${name}"]`).textContent = text; };
+  const set = (name, text) => { document.querySelector(`[data-figure="${name}"]`).textContent = text; };
   return follow("/.fresh/stats", (stats) => {
     const reads = stats.rereads ?? stats.reads;
     set("per-change", stats.changes && reads !== undefined ? (reads / stats.changes).toFixed(2) : "–");
     for (const name of ["watchers", "changes", "reads", "messages"]) set(name, count(stats[name]));
+    if (document.getElementById("edge")) {
+      for (const name of ["waits_held", "waits", "pinned_reads"]) set(name, count(stats[name]));
+    }
     set("bytes", bytes(stats.bytes));
     set("p50", ms(stats.delay_ms?.p50));
     set("p99", ms(stats.delay_ms?.p99));

@@ -3,17 +3,22 @@
 `current_node` is the node of this process, for whatever publishes changes from it.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import logging
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from freshwire._engine import Node
 from freshwire.asgi.lifespan import SHUTDOWN_TIMEOUT_S, STARTUP_TIMEOUT_S, Lifespan, LifespanError, Mode
 from freshwire.asgi.types import Application
+
+if TYPE_CHECKING:
+    from freshwire.purge import Cache, Purging
 
 _node: Node | None = None
 
@@ -41,6 +46,12 @@ class Listener:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def described(listeners: Sequence[Listener]) -> list[tuple[int, str, str]]:
+    """The listeners as the engine takes them over: their sockets are its own from now on."""
+    known = [(listener, listener.role, listener.address) for listener in listeners]
+    return [(listener.socket.detach(), role, address) for listener, role, address in known]
+
+
 class Server:
     """Serves one application; `serve` may be called once."""
 
@@ -54,6 +65,7 @@ class Server:
         lifespan: Mode = "auto",
         startup_timeout_s: float = STARTUP_TIMEOUT_S,
         shutdown_timeout_s: float = SHUTDOWN_TIMEOUT_S,
+        caches: Sequence[Cache] = (),
         log: logging.Logger | None = None,
     ) -> None:
         """Take over the listeners; nothing runs yet.
@@ -61,6 +73,7 @@ class Server:
         app: an ASGI 3 application.
         options: the engine's options (`freshwire._engine.default_options`).
         root_path: where the application is mounted, if a proxy takes that off the path.
+        caches: those in front that are purged of what changes (`freshwire.purge`).
         log: errors of the application go there with their traceback; default "freshwire.error".
 
         Raises ValueError for an option that is unknown, out of range or not safe.
@@ -79,11 +92,8 @@ class Server:
             shutdown_timeout_s=shutdown_timeout_s,
             log=self._log,
         )
-        described = [(listener, listener.role, listener.address) for listener in listeners]
-        self.node = Node(
-            json.dumps(dict(options)),
-            [(listener.socket.detach(), role, address) for listener, role, address in described],
-        )
+        self.node = Node(json.dumps(dict(options)), described(listeners))
+        self._purging = _purging(self.node, caches, options) if caches else None
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Start the application and serve it until `stop` is set and every connection has ended.
@@ -97,6 +107,8 @@ class Server:
             await self._lifespan.startup()
             loop.add_reader(self.node.fileno(), self.node.drain)
             try:
+                if self._purging is not None:
+                    self._purging.start()
                 self.node.start(self._app, loop, self._on_error, self._lifespan.state, self._root_path)
                 self.started.set()
                 await stop.wait()
@@ -109,6 +121,8 @@ class Server:
                 raise
             finally:
                 await self._stop_lifespan()
+                if self._purging is not None:
+                    await self._purging.close()
                 await asyncio.to_thread(self.node.join)
                 loop.remove_reader(self.node.fileno())
         finally:
@@ -128,3 +142,24 @@ class Server:
 
     def _on_error(self, text: str, error: BaseException | None) -> None:
         self._log.error(text, exc_info=error)
+
+
+def _purging(node: Node, caches: Sequence[Cache], options: Mapping[str, Any]) -> Purging:
+    """What purges caches of what changes in a node."""
+    from freshwire._engine import default_options, surrogate_keys
+    from freshwire.purge import Purging  # here: it imports httpx, which takes its time
+
+    chosen = {**json.loads(default_options()), **options}
+    secret = str(chosen["tag_key"])
+
+    def keys(changed: Sequence[str]) -> list[str]:
+        return surrogate_keys(secret, changed) if secret else []
+
+    return Purging(
+        node,
+        caches,
+        keys,
+        pin=bool(chosen["pin"]),
+        max_purges=int(chosen["max_purges"]),
+        timeout_s=float(chosen["purge_timeout_s"]),
+    )

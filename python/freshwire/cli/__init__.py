@@ -1,4 +1,4 @@
-"""The command line: `freshwire serve`, `dev`, `watch`, `bench`, `doctor`, `config`. One module a command.
+"""The command line: `freshwire serve`, `proxy`, `dev`, `watch`, `bench`, `doctor`, `config`. One module a command.
 
 An error that is the operator's is a line on standard error: exit code 2 for wrong usage, 1 for an address
 that cannot be had or a stream that cannot be followed.
@@ -17,7 +17,7 @@ from freshwire.exceptions import AddressError, FollowError, OptionError
 EXIT_USAGE = 2
 
 
-COMMANDS = ("serve", "dev", "watch", "bench", "doctor", "config")
+COMMANDS = ("serve", "proxy", "dev", "watch", "bench", "doctor", "config")
 """Each is a function of the module of that name."""
 
 

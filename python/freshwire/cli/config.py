@@ -13,7 +13,7 @@ from freshwire.cli.flags import with_flags
 from freshwire.cli.serve import warn_unknown
 
 
-@with_flags
+@with_flags()
 def config(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

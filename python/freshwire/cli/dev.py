@@ -39,7 +39,7 @@ PATIENCE_S = 3.0
 """How long a child may take to end beyond its drain timeout before it is killed, seconds."""
 
 
-@with_flags
+@with_flags()
 def dev(
     *,
     app: AppArgument = None,

@@ -1,4 +1,4 @@
-"""The flags that `serve`, `dev` and `config` share: one declaration each, and the option that each one sets.
+"""The flags that `serve`, `dev`, `proxy` and `config` share: one declaration each, and the option that each one sets.
 
 A flag that is not given says nothing, so that the environment and pyproject.toml are asked next.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum, StrEnum
 from typing import Annotated, Any
 
@@ -38,6 +38,7 @@ class Lifespan(StrEnum):
 
 
 ADDRESS, APPLICATION, LIMITS, SECURITY = "Addresses", "Application", "Limits and times", "Who may connect"
+UPSTREAM = "Upstreams"
 
 
 def _flag(
@@ -110,6 +111,14 @@ FLAGS = (
         text="A line a request, with position and cache status.",
     ),
     _flag(
+        "purge",
+        list[str] | None,
+        "--purge",
+        panel=APPLICATION,
+        metavar="CACHE=WHICH",
+        text="A cache in front, to purge of what changes: varnish=http://127.0.0.1:6081. Repeatable.",
+    ),
+    _flag(
         "allow_hosts",
         list[str] | None,
         "--allow-host",
@@ -153,6 +162,13 @@ FLAGS = (
         "--max-connections",
         panel=LIMITS,
         text="0: what the descriptors allow (0).",
+    ),
+    _flag(
+        "max_rereads_per_s",
+        int | None,
+        "--max-rereads",
+        panel=LIMITS,
+        text="Reads for watchers a second; 0 is no limit (10000).",
     ),
     _flag(
         "limit_concurrency",
@@ -219,20 +235,77 @@ FLAGS = (
 )
 
 
-def with_flags(command: Callable[..., None]) -> Command:
-    """Give a command all the flags; it gets those that were given as `flags`, by option."""
+APPLICATION_FLAGS = frozenset({"factory", "app_dir", "root_path", "lifespan", "workers"})
+"""The options of flags that mean something only for an application of this process."""
 
-    @functools.wraps(command)
-    def wrapper(**arguments: Any) -> None:
-        given = {flag.name: arguments.pop(flag.name) for flag in FLAGS}
-        command(**arguments, flags=_options(given))
+PROXY_FLAGS = (
+    _flag(
+        "upstream_host",
+        str | None,
+        "--upstream-host",
+        panel=UPSTREAM,
+        metavar="HOST",
+        text="The Host that upstreams are asked for (the client's).",
+    ),
+    _flag(
+        "upstream_health_path",
+        str | None,
+        "--health-path",
+        panel=UPSTREAM,
+        metavar="PATH",
+        text="What a healthy upstream answers with 2xx or 3xx (none is asked).",
+    ),
+    _flag(
+        "max_upstream_connections",
+        int | None,
+        "--max-upstream-connections",
+        panel=UPSTREAM,
+        text="To each upstream; requests wait above (256).",
+    ),
+    _flag(
+        "upstream_connect_timeout_s",
+        float | None,
+        "--connect-timeout",
+        panel=UPSTREAM,
+        metavar="SECONDS",
+        text="Another upstream is tried after it, or 504 (3).",
+    ),
+    _flag(
+        "upstream_idle_timeout_s",
+        float | None,
+        "--upstream-keep-alive",
+        panel=UPSTREAM,
+        metavar="SECONDS",
+        text="How long an idle connection to an upstream is kept (4).",
+    ),
+)
+"""The flags of `freshwire proxy` alone."""
 
-    signature = inspect.signature(command, eval_str=True)
-    own = [parameter for parameter in signature.parameters.values() if parameter.name != "flags"]
-    wrapper.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*own, *FLAGS]
-    )
-    return wrapper
+
+def with_flags(
+    *, without: Collection[str] = (), more: Sequence[inspect.Parameter] = ()
+) -> Callable[[Callable[..., None]], Command]:
+    """Give a command the flags; it gets those that were given as `flags`, by option.
+
+    without: the options whose flags it has not.
+    more: further flags.
+    """
+    flags = [*(flag for flag in FLAGS if flag.name not in without), *more]
+
+    def decorate(command: Callable[..., None]) -> Command:
+        @functools.wraps(command)
+        def wrapper(**arguments: Any) -> None:
+            given = {flag.name: arguments.pop(flag.name) for flag in flags}
+            command(**arguments, flags=_options(given))
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [parameter for parameter in signature.parameters.values() if parameter.name != "flags"]
+        wrapper.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*own, *flags]
+        )
+        return wrapper
+
+    return decorate
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, object]:

@@ -8,11 +8,13 @@ started.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -55,7 +57,7 @@ class Handover:
             return False
 
 
-@with_flags
+@with_flags()
 def serve(
     *,
     app: AppArgument = None,
@@ -98,7 +100,8 @@ def run(effective: config.Effective, handover: Handover | None = None) -> int:
     try:
         server = _server(application, effective, opened)
         with asyncio.Runner(loop_factory=running.loop_factory()) as runner:
-            runner.run(_serve(server, opened, handover))
+            started = functools.partial(announce, opened, dev=handover is not None)
+            runner.run(until_signalled(server, started, handover))
     except LifespanError as error:
         print(loading.explain(error, "start"), file=sys.stderr)
         return EXIT_APPLICATION
@@ -119,6 +122,7 @@ def _server(
             opened.listeners,
             root_path=settings.root_path,
             lifespan=settings.lifespan,
+            caches=effective.caches,
         )
     except ValueError as error:
         raise OptionError(str(error)) from None
@@ -131,7 +135,9 @@ def public_addresses(effective: config.Effective) -> list[str]:
     return listeners.systemd() or effective.addresses()
 
 
-async def _serve(server: Server, opened: listeners.Opened, handover: Handover | None) -> None:
+async def until_signalled(
+    server: running.Serves, on_started: Callable[[], None], handover: Handover | None = None
+) -> None:
     """Serve until a signal or the supervisor says stop."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -154,15 +160,15 @@ async def _serve(server: Server, opened: listeners.Opened, handover: Handover | 
             stop.set()
 
         loop.add_reader(wire, on_end)
-    await running.serve(server, stop, lambda: announce(opened, dev=handover is not None))
+    await running.serve(server, stop, on_started)
 
 
-def announce(opened: listeners.Opened, *, dev: bool = False) -> None:
+def announce(opened: listeners.Opened, doing: str = "serves", *, dev: bool = False) -> None:
     """Say where the node is, as an address that a terminal makes clickable."""
     public = map(url, opened.public)
     path = opened.admin_path
     name = f"freshwire {freshwire.__version__}{' dev' if dev else ''}"
-    print(f"{name} serves {' and '.join(public)}{f' (admin socket {path})' if path else ''}", flush=True)
+    print(f"{name} {doing} {' and '.join(public)}{f' (admin socket {path})' if path else ''}", flush=True)
 
 
 def url(address: str) -> str:

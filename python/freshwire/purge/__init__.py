@@ -7,6 +7,16 @@ is what one API asks for. Imported only by who purges: httpx takes its time.
 
 from freshwire.purge.cache import Cache, Names, PurgeError
 from freshwire.purge.purging import Purging
-from freshwire.purge.settings import CACHES, caches, described
+from freshwire.purge.settings import CACHES, caches, described, variables, with_fields
 
-__all__ = ["CACHES", "Cache", "Names", "PurgeError", "Purging", "caches", "described"]
+__all__ = [
+    "CACHES",
+    "Cache",
+    "Names",
+    "PurgeError",
+    "Purging",
+    "caches",
+    "described",
+    "variables",
+    "with_fields",
+]

@@ -154,6 +154,7 @@ class Lane:
         rate = cache.rate
         self._bucket = rate and Bucket(rate.per_s, rate.burst, rate.burst, 0.0)
         self._tasks: list[asyncio.Task[None]] = []
+        self._http = httpx.AsyncClient(timeout=cache.timeout_s, follow_redirects=False)
 
     @property
     def waiting(self) -> int:
@@ -211,20 +212,20 @@ class Lane:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._http.aclose()
 
     async def _work(self) -> None:
         """Make one request after the other."""
-        async with httpx.AsyncClient(timeout=self.cache.timeout_s, follow_redirects=False) as http:
-            while True:
-                async with self._turn:
-                    number, batch = await self._next()
-                try:
-                    await self._send(http, batch)
-                finally:
-                    del self._oldest_under_way[number]
-                if not self._waiting and not self._oldest_under_way:
-                    self._idle.set()
-                self._on_progress()
+        while True:
+            async with self._turn:
+                number, batch = await self._next()
+            try:
+                await self._send(batch)
+            finally:
+                del self._oldest_under_way[number]
+            if not self._waiting and not self._oldest_under_way:
+                self._idle.set()
+            self._on_progress()
 
     async def _next(self) -> tuple[int, Batch]:
         """Wait for the next request: for something to purge, for more that may come, and for the API."""
@@ -237,28 +238,28 @@ class Lane:
                 await self._hurry.wait()
         if self._bucket is not None:
             await asyncio.sleep(self._bucket.take(loop.time()))
-        while (pause_s := self._paused_until - loop.time()) > 0:
-            await asyncio.sleep(pause_s)  # noqa: ASYNC110 - another request may fail meanwhile
+        while self._paused_until > loop.time():  # noqa: ASYNC110 - it moves when another request fails
+            await asyncio.sleep(self._paused_until - loop.time())
         batch, number = self._waiting.take(self.cache.MAX_NAMES), next(self._numbers)
         self._oldest_under_way[number] = batch.oldest
         if not self._waiting:
             self._some.clear()
         return number, batch
 
-    async def _send(self, http: httpx.AsyncClient, batch: Batch) -> None:
+    async def _send(self, batch: Batch) -> None:
         """Make a request, and take note of what comes of it. Raises nothing."""
         figures = self.figures
         try:
             if batch.everything is not None:
-                await self.cache.purge_everything(http, settled=self._settled)
+                await self.cache.purge_everything(self._http, settled=self._settled)
                 figures.everything += 1
             else:
-                await self.cache.purge(http, _names(batch.names), settled=self._settled)
+                await self.cache.purge(self._http, _names(batch.names), settled=self._settled)
                 figures.purged += len(batch.names)
         except PurgeError as error:
             figures.failures += 1
             if error.lasting:
-                await self._refused(http, batch, error)
+                await self._refused(batch, error)
             else:
                 self._failed(batch, error, error.retry_after_s)
         except Exception as error:
@@ -293,13 +294,13 @@ class Lane:
                 pause_s,
             )
 
-    async def _refused(self, http: httpx.AsyncClient, batch: Batch, error: PurgeError) -> None:
+    async def _refused(self, batch: Batch, error: PurgeError) -> None:
         """Part the names until the one is found that is at fault."""
         names = list(batch.names.items())
         if len(names) > 1:
             middle = len(names) // 2
             for half in (names[:middle], names[middle:]):
-                await self._send(http, Batch(dict(half)))
+                await self._send(Batch(dict(half)))
             return
         self.figures.refused += 1
         self._log.error(

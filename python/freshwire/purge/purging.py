@@ -29,11 +29,13 @@ class Purging:
         *,
         pin: bool,
         max_purges: int,
+        timeout_s: float,
         log: logging.Logger | None = None,
     ) -> None:
         """Have the node collect what changes from now on; nothing is purged before `start`.
 
         pin, max_purges: the node's options of these names.
+        timeout_s: how long `close` goes on (`purge_timeout_s`).
         """
         self._node = node
         self._keys = keys
@@ -48,6 +50,7 @@ class Purging:
             )
             for cache in caches
         ]
+        self._timeout_s = timeout_s
         self._purged = 0
         self._fileno = node.purging()
 
@@ -57,11 +60,11 @@ class Purging:
         for lane in self._lanes:
             lane.start()
 
-    async def close(self, timeout_s: float) -> None:
-        """Purge what is left, for at most so many seconds; what does not work out is said in the log."""
+    async def close(self) -> None:
+        """Purge what is left, but not for long; what does not work out is said in the log."""
         asyncio.get_running_loop().remove_reader(self._fileno)
         self._due()
-        await asyncio.gather(*(lane.close(timeout_s) for lane in self._lanes))
+        await asyncio.gather(*(lane.close(self._timeout_s) for lane in self._lanes))
         self._node.purged(2**64 - 1)
 
     def _due(self) -> None:

@@ -40,6 +40,25 @@ def caches(said: Iterable[object]) -> list[Cache]:
     return [_cache(*_parts(one)) for one in said]
 
 
+def with_fields(options: Mapping[str, Any], caches: Iterable[Cache]) -> dict[str, Any]:
+    """The engine's options, so that responses have the fields that these caches read keys from.
+
+    Raises OptionError without a `tag_key`.
+    """
+    fields = [str(field) for field in options.get("tag_fields") or ()]
+    for cache in caches:
+        if not cache.FIELD:
+            continue
+        if not options.get("tag_key"):
+            raise OptionError(
+                f"purge: {cache.kind()} is purged by keys, which are tags hashed with a secret: set "
+                "FRESHWIRE_TAG_KEY to 32 random bytes or more (openssl rand -hex 32), and keep it"
+            )
+        if cache.FIELD not in map(str.lower, fields):
+            fields.append(cache.FIELD)
+    return {**options, "tag_fields": fields}
+
+
 def described(cache: Cache) -> dict[str, object]:
     """What an operator may be shown: settings that are not defaults, secrets hidden."""
     return {"cache": cache.kind(), **cache.model_dump(mode="json", exclude_defaults=True)}

@@ -1,14 +1,15 @@
-"""Varnish: keys by the xkey module, or by a ban on the field; both as its VCL offers them (docs/purge.md).
+"""Varnish: `PURGE` with the keys in `xkey`, as docs/behind/varnish.vcl takes it.
 
-`PURGE` with `xkey-purge` (or `xkey-softpurge`) needs vmod xkey from varnish-modules; `BAN` with `xkey-ban`
-needs nothing but costs a look at every object.
+What the VCL makes of it is its own business: a ban on the field, or `xkey.purge` of varnish-modules, which has
+an index. `xkey-soft` is for `xkey.softpurge`. `*` is everything.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import httpx
+from pydantic import Field
 
 from freshwire.purge.cache import Address, Cache, Names
 
@@ -22,21 +23,19 @@ class Varnish(Cache):
 
     url: Address
     """Where it listens: http://127.0.0.1:6081"""
-    mode: Literal["xkey", "soft", "ban"] = "xkey"
-    """xkey: remove at once. soft: keep as stale, for `grace`. ban: without vmod xkey."""
+    host: str = Field("", pattern=r"^[A-Za-z0-9._:\[\]-]*$")
+    """The host that its VCL answers to; empty: the one in `url`."""
+    soft: bool = False
+    """Keep what is purged as stale, for `grace`: needs `xkey.softpurge` in the VCL."""
 
     async def purge(self, http: httpx.AsyncClient, names: Names, *, settled: bool) -> None:
         """One request; every worker thread sees its effect when the answer comes."""
-        if self.mode == "ban":
-            # Keys are of one length and of letters, digits, - and _: none is a part of another, or means more.
-            await self._tell(http, "BAN", "xkey-ban", "|".join(names.keys))
-        else:
-            field = "xkey-softpurge" if self.mode == "soft" else "xkey-purge"
-            await self._tell(http, "PURGE", field, " ".join(names.keys))
+        await self._tell(http, "xkey-soft" if self.soft else "xkey", " ".join(names.keys))
 
     async def purge_everything(self, http: httpx.AsyncClient, *, settled: bool) -> None:
-        """Ban whatever has a key."""
-        await self._tell(http, "BAN", "xkey-ban", ".")
+        """The same with `*`."""
+        await self._tell(http, "xkey", "*")
 
-    async def _tell(self, http: httpx.AsyncClient, method: str, field: str, value: str) -> None:
-        await self.ask(http, method, f"{self.url}/", headers={field: value})
+    async def _tell(self, http: httpx.AsyncClient, field: str, value: str) -> None:
+        headers = {field: value} | ({"host": self.host} if self.host else {})
+        await self.ask(http, "PURGE", f"{self.url}/", headers=headers)

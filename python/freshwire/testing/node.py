@@ -10,14 +10,18 @@ import json
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from freshwire import running
 from freshwire.asgi.server import Listener, Server
+from freshwire.proxy import Proxy
 from freshwire.testing.watch import Transport, Watch, events
+
+if TYPE_CHECKING:
+    from freshwire.purge import Cache
 
 DEFAULTS: Mapping[str, object] = {
     "drain_timeout_s": 0.1,
@@ -42,22 +46,27 @@ class node:  # noqa: N801 - reads as what it stands for: `with node(app) as live
         *,
         root_path: str = "",
         lifespan: Literal["auto", "on", "off"] = "auto",
+        purge: Sequence[object] = (),
         **options: object,
     ) -> None:
         """Do nothing yet.
 
         app: an ASGI application.
+        purge: caches in front, as the option of this name has them: `["varnish=http://127.0.0.1:6081"]`.
         options: options of the engine, by the names of `freshwire config`.
         """
-        self._app = app
-        self._root_path = root_path
-        self._lifespan = lifespan
-        self._options = {**DEFAULTS, **options}
+
+        def make(listeners: list[Listener]) -> Server | Proxy:
+            caches = _caches(purge)
+            chosen = _options({**DEFAULTS, **options}, caches)
+            return Server(app, chosen, listeners, root_path=root_path, lifespan=lifespan, caches=caches)
+
+        self._make = make
         self._live: LiveNode | None = None
 
     def __enter__(self) -> LiveNode:
         """Start. Raises LifespanError, and ValueError for an option that is unknown or wrong."""
-        self._live = LiveNode(self._app, self._options, self._root_path, self._lifespan)
+        self._live = LiveNode(self._make)
         return self._live
 
     def __exit__(
@@ -78,6 +87,22 @@ class node:  # noqa: N801 - reads as what it stands for: `with node(app) as live
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
 
+class proxy(node):  # noqa: N801 - as `node`
+    """Runs a node before an HTTP application: `with proxy("http://127.0.0.1:3000") as live:`, or `async with`.
+
+    The environment and pyproject.toml are not asked for options.
+    """
+
+    def __init__(self, *upstreams: str, **options: object) -> None:
+        """Do nothing yet.
+
+        upstreams: where the application is, as `freshwire proxy` takes it.
+        options: options of the engine, by the names of `freshwire config`.
+        """
+        self._make = lambda listeners: Proxy({**DEFAULTS, **options, "upstreams": list(upstreams)}, listeners)
+        self._live = None
+
+
 class LiveNode:
     """A node that runs. Everything but `watch(…).anext()` is for synchronous and asynchronous tests alike."""
 
@@ -86,13 +111,7 @@ class LiveNode:
     admin_socket: Path
     """Its admin socket, for other processes."""
 
-    def __init__(
-        self,
-        app: Callable[..., Any],
-        options: Mapping[str, object],
-        root_path: str,
-        lifespan: Literal["auto", "on", "off"],
-    ) -> None:
+    def __init__(self, make: Callable[[list[Listener]], Server | Proxy]) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="freshwire-")
         self.admin_socket = Path(self._directory.name) / "admin.sock"
         public = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -107,7 +126,7 @@ class LiveNode:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         try:
-            self._server = Server(app, dict(options), listeners, root_path=root_path, lifespan=lifespan)
+            self._server = make(listeners)
         except BaseException:
             public.close()
             administration.close()
@@ -175,3 +194,21 @@ class LiveNode:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         await running.serve(self._server, self._stop, self._started.set)
+
+
+def _caches(purge: Sequence[object]) -> Sequence[Cache]:
+    """Raises OptionError."""
+    if not purge:
+        return ()
+    from freshwire.purge import caches  # here: it imports httpx, which takes its time
+
+    return caches(purge)
+
+
+def _options(options: Mapping[str, object], caches: Sequence[Cache]) -> dict[str, object]:
+    """With the fields that the caches read. Raises OptionError."""
+    if not caches:
+        return dict(options)
+    from freshwire.purge import with_fields
+
+    return with_fields(options, caches)

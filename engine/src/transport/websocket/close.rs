@@ -28,6 +28,9 @@ pub const SERVICE_RESTART: u16 = 1012;
 /// The server is overloaded.
 pub const TRY_AGAIN_LATER: u16 = 1013;
 
+/// The server is a gateway, and what it speaks for failed.
+pub const BAD_GATEWAY: u16 = 1014;
+
 /// The longest reason, bytes: a control frame has 125, the code takes 2.
 pub const MAX_REASON_BYTES: usize = 123;
 

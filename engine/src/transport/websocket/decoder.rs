@@ -1,4 +1,4 @@
-//! What a client's bytes say (RFC 6455 §5 to §8, RFC 7692 §6): frames put together to messages, cut anywhere.
+//! What a peer's bytes say, a client's or (for the proxy) a server's (RFC 6455 §5 to §8, RFC 7692 §6): frames put together to messages, cut anywhere.
 //!
 //! Memory grows only with bytes that have arrived, never with a length that was announced, and stays below the limits.
 //! The first fault ends it. Not here: answering pings, the closing handshake, rates (but [`Decoder::frames`] counts for
@@ -88,6 +88,8 @@ pub struct Decoder {
     limits: DecoderLimits,
     /// permessage-deflate is agreed.
     deflate: bool,
+    /// Whose frames they are: a client masks each, a server none (§5.1).
+    masked: bool,
     state: State,
     /// The message that has begun and not ended; control frames come between its frames.
     message: Option<Message>,
@@ -100,7 +102,13 @@ pub struct Decoder {
 impl Decoder {
     /// Between two messages. `deflate`: permessage-deflate was agreed in the handshake.
     pub fn new(limits: DecoderLimits, deflate: bool) -> Self {
-        Self { limits, deflate, state: BETWEEN_FRAMES, message: None, control: Vec::new(), frames: 0 }
+        let (message, control) = (None, Vec::new());
+        Self { limits, deflate, masked: true, state: BETWEEN_FRAMES, message, control, frames: 0 }
+    }
+
+    /// For what a server sends, uncompressed.
+    pub fn of_server(limits: DecoderLimits) -> Self {
+        Self { masked: false, ..Self::new(limits, false) }
     }
 
     /// Take bytes from `input`, unmasking them in place, up to the end of an event: how many were taken, and the event.
@@ -160,7 +168,12 @@ impl Decoder {
 
     /// A frame begins: does it keep the rules of its place, and can there be room for it?
     fn begin(&mut self, header: &Header) -> Result<Frame, Fault> {
-        let Some(mask) = header.mask else { return Err(Fault::protocol("an unmasked frame")) };
+        let mask = match (header.mask, self.masked) {
+            (Some(mask), true) => mask,
+            (None, false) => [0; 4],
+            (None, true) => return Err(Fault::protocol("an unmasked frame")),
+            (Some(_), false) => return Err(Fault::protocol("a masked frame of a server")),
+        };
         if header.compressed && !self.deflate {
             return Err(Fault::protocol("a compressed frame where no compression was agreed"));
         }

@@ -1,0 +1,60 @@
+"""The caches in between: nginx and Varnish with the very files of docs/behind, and room for ten thousand clients."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchmarks.peers import program
+from benchmarks.processes import Server, free_port, listening
+from tests.behind.fronts import FILES, adapted
+
+MAIN = """
+user {user}; daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid {place}/pid;
+error_log {place}/error.log error;
+events {{ worker_connections 19900; }}
+http {{
+    access_log off; keepalive_requests 100000000;
+    client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;
+    uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;
+    include {place}/nginx.conf;
+}}
+"""
+BACKLOG = 1024
+"""Connections that may wait to be accepted: all clients come at once."""
+
+
+@contextlib.contextmanager
+def front(name: str, upstream_port: int, changes: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """One of them, before what listens on a port.
+
+    changes: texts of its configuration, and what stands in their place.
+    """
+    with tempfile.TemporaryDirectory(prefix="freshwire-edge-") as folder:
+        place, port = Path(folder), free_port()
+        place.chmod(0o755)
+        text = adapted(name, place, port, upstream_port)
+        for there, wanted in (changes or {}).items():
+            assert there in text, f"{FILES[name]} does not have {there!r}"
+            text = text.replace(there, wanted)
+        if name == "nginx":
+            text = text.replace(
+                f"listen 127.0.0.1:{port} default_server",
+                f"listen 127.0.0.1:{port} default_server backlog={BACKLOG}",
+            )
+        (place / FILES[name]).write_text(text)
+        (place / "main.conf").write_text(MAIN.format(place=place, user=getpass.getuser()))
+        with listening(name, command(name, place, port), port) as server:
+            yield server
+
+
+def command(name: str, place: Path, port: int) -> list[str]:
+    if name == "nginx":
+        words = [program("nginx") or "nginx", "-p", str(place), "-c", f"{place}/main.conf"]
+        return [*words, "-e", f"{place}/error.log"]
+    words = [program("varnishd") or "varnishd", "-F", "-j", "none", "-a", f"127.0.0.1:{port}"]
+    words += ["-f", f"{place}/{FILES[name]}", "-n", f"{place}/work", "-s", "malloc,128m"]
+    return [*words, "-p", f"listen_depth={BACKLOG}", "-p", "timeout_idle=60"]
