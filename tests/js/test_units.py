@@ -1,4 +1,4 @@
-"""The unit tests of the client, in the runner of node: its parts, the whole with a `fetch` that plays a node, its size."""
+"""The unit tests of the client, in the runner of node: its parts, its size, and all of it with a `fetch` of our own."""
 
 from __future__ import annotations
 

@@ -201,3 +201,17 @@ def test_another_origin_is_watched_as_it_allows(
     page.wait_for_function("last.value.goals === 7")
     assert page.evaluate(GOALS) == [0, 7]
     assert page.evaluate("last.transport") == "sse"
+
+
+def test_what_was_gone_can_be_watched_again_at_once(site: Site, live: LiveNode, tab: Open) -> None:
+    page = tab(live.url)
+    site.status = 404
+    live.changed("match")
+    page.evaluate("follow('/match').addEventListener('gone', () => (window.again = follow('/match')))")
+    page.wait_for_function("window.again?.status === 'gone'")
+    site.status = 200
+    page.evaluate("void follow('/match')")
+    page.wait_for_function("last.status === 'live'")
+    httpx.post(f"{live.url}/goal")
+    page.wait_for_function("last.value.goals === 1")
+

@@ -4,7 +4,7 @@
 import { choose, type Transport } from "./choose.js";
 import { refusal, type Failure } from "./failure.js";
 import type { Leader } from "./leader.js";
-import { linked } from "./link.js";
+import { monitorIn } from "./link.js";
 import { merge } from "./merge_patch.js";
 import { fork, pause, sleep, timer } from "./pace.js";
 import { lag } from "./position.js";
@@ -132,14 +132,14 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
     retryMs: 0,
     stop,
     monitor() {
-      const target = linked(resource.representation?.headers.link, "monitor");
+      const target = monitorIn(resource.representation?.headers.link);
       return target && new URL(target, url).href;
     },
     pinned: (position) =>
       feed.monitor() && position && url + (url.includes("?") ? "&" : "?") + "fresh=" + position,
     publish: (representation) => publish({ url, representation }),
     trouble: ({ problem, message }) =>
-      publish({ url, status: resource.representation ? "stale" : "connecting", problem: problem ?? { detail: message } }),
+      publish({ url, status: resource.representation ? "stale" : "connecting", problem: problem ?? (message ? { detail: message } : undefined) }),
     async read(signal, pinned, cache) {
       const response = await leader.ask(pinned ?? url, { cache: pinned ? "default" : cache }, signal, READ_MS);
       // A pinned URL of a node that is no more is gone; the resource may be there.

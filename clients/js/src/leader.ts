@@ -48,7 +48,8 @@ export function lead(settings: Settings, publish: (news: News) => void, signal: 
     settle,
     add(resource) {
       const { url } = resource;
-      if (!feeds.has(url)) feeds.set(url, feedOf(resource, leader));
+      if (feeds.has(url)) return;
+      feeds.set(url, feedOf(resource, leader));
       settle();
     },
     remove(url) {

@@ -77,13 +77,12 @@ export function tabs(settings: Settings, name: string): Tabs {
           leader.remove(url);
           resources.delete(url);
         }
-      for (const url of wants)
-        if (!before.includes(url)) {
-          const known = resource(url);
-          const { representation, status, transport } = known;
-          leader.add(known);
-          tell({ news: { url, representation, status, transport } });
-        }
+      for (const url of wants) {
+        const known = resource(url);
+        const { representation, status, transport } = known;
+        leader.add(known);
+        if (!before.includes(url)) tell({ news: { url, representation, status, transport } });
+      }
     }
   };
 
@@ -137,8 +136,8 @@ export function tabs(settings: Settings, name: string): Tabs {
     channel?.postMessage({ wants: [], tab });
     awake?.abort();
     awake = channel = leader = undefined;
-    for (const [url, { listeners }] of resources) listeners.size || resources.delete(url);
-    for (const [url, known] of resources) take(known, { url, status: "stale" });
+    for (const [url, known] of resources)
+      known.listeners.size ? take(known, { url, status: "stale" }) : resources.delete(url);
   };
 
   /** Something has happened to the tab. */
@@ -146,7 +145,7 @@ export function tabs(settings: Settings, name: string): Tabs {
     drowse();
     if (type === "online") leader?.restart();
     if (type === "freeze" || type === "pagehide") rest();
-    else if (!globalThis.document?.hidden) awake || (wanted()[0] && wake());
+    else if (!globalThis.document?.hidden) awake ? leader?.settle() : wanted()[0] && wake();
     else drowse(rest, sleepMs);
   };
   // Captured, as not all of them bubble from the document.
@@ -165,7 +164,7 @@ export function tabs(settings: Settings, name: string): Tabs {
     remove(known, listener) {
       known.listeners.delete(listener);
       setTimeout(() => {
-        if (!leader && !known.listeners.size) resources.delete(known.url);
+        if (!known.listeners.size && resources.get(known.url) === known && !leader) resources.delete(known.url);
         wish();
         if (!wanted()[0]) rest();
       }, LINGER_MS);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { choose, ORDER, type Transport } from "../src/choose.js";
 import { eventStream, type StreamEvent } from "../src/event_stream.js";
-import { linked } from "../src/link.js";
+import { monitorIn } from "../src/link.js";
 import { merge } from "../src/merge_patch.js";
 import { loopGuard, pause, retryAfter } from "../src/pace.js";
 import { lag } from "../src/position.js";
@@ -27,9 +27,9 @@ test("a link is found by its relation, wherever it stands", () => {
     '</.fresh/watch/s/p?c=1>; title="a;b"; rel="up monitor"',
     "</.fresh/watch/s/p?c=1>;REL=monitor",
   ])
-    assert.equal(linked(field, "monitor"), "/.fresh/watch/s/p?c=1", field);
+    assert.equal(monitorIn(field), "/.fresh/watch/s/p?c=1", field);
   for (const field of [undefined, "", "</a>; rel=next", '</a>; title="rel=monitor"', "</a>; rel=monitors"])
-    assert.equal(linked(field, "monitor"), undefined, field);
+    assert.equal(monitorIn(field), undefined, field);
 });
 
 test("a merge patch does what RFC 7396 says in its appendix", () => {
