@@ -214,4 +214,3 @@ def test_what_was_gone_can_be_watched_again_at_once(site: Site, live: LiveNode, 
     page.wait_for_function("last.status === 'live'")
     httpx.post(f"{live.url}/goal")
     page.wait_for_function("last.value.goals === 1")
-

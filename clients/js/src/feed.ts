@@ -2,7 +2,7 @@
 // changes over only when the one on trial has proved itself. What arrives goes to `leader.publish`.
 
 import { choose, type Transport } from "./choose.js";
-import { refusal, type Failure } from "./failure.js";
+import { failure, refusal, type Failure } from "./failure.js";
 import type { Leader } from "./leader.js";
 import { monitorIn } from "./link.js";
 import { merge } from "./merge_patch.js";
@@ -47,6 +47,8 @@ export interface Feed {
   trouble(failure: Failure): void;
   /** GET, at its own URL or a pinned one. Throws Failure. */
   read(signal: AbortSignal, pinned?: string, cache?: RequestCache): Promise<void>;
+  /** A transport failed, and does not say why: throws Failure, that the resource is gone or that the transport is at fault. */
+  blame(signal: AbortSignal, detail: string): Promise<never>;
   /** Take what a notice brings, or read what it announces after a delay. Throws Failure if it is gone. */
   follow(notice: Notice, delayMs: number): Promise<void>;
   /** Go for the best transport there is now, unless it delivers already. */
@@ -146,6 +148,10 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
       if (pinned && response.status === 410) return feed.read(signal, undefined, "no-cache");
       if (!response.ok) throw await refusal(response);
       feed.publish(await fromResponse(response));
+    },
+    async blame(signal, detail) {
+      const response = await leader.ask(url, { cache: "no-cache" }, signal, READ_MS);
+      throw response.ok ? failure("demote", detail) : await refusal(response);
     },
     async follow({ position, pinned, etag, body, patch, base }, delayMs) {
       const have = resource.representation!;

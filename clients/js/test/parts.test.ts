@@ -158,6 +158,14 @@ test("a copy of a log that was left is older for a while, a stream of it is not"
   assert.equal(compare(last, made("4", "aaaaaaaa-9"), 400_000), 1);
 });
 
+test("what may be newer than its position says is not followed by a copy of that position", () => {
+  const loose = made("3", "aaaaaaaa-5", { direct: true, loose: true });
+  assert.equal(compare(loose, made("1", "aaaaaaaa-5")), -1);
+  assert.equal(compare(loose, made("4", "aaaaaaaa-5", { direct: true })), 1);
+  assert.equal(compare(loose, made("4", "aaaaaaaa-6")), 1);
+  assert.equal(compare(loose, made("4")), 1);
+});
+
 test("a body is a value by its media type, and a response again", async () => {
   const of = async (type: string | undefined, body: string): Promise<unknown> => {
     const response = new Response(body);

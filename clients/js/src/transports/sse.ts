@@ -28,8 +28,7 @@ export async function sse(feed: Feed, signal: AbortSignal, proven: () => void): 
     const { status, headers, body } = response;
     if (!/^text\/event-stream/.test(headers.get("content-type")!)) {
       if (status > 499 && status !== 504) throw await refusal(response);
-      await feed.read(signal); // says whether it is gone
-      throw failure("demote", `sse: ${status}`);
+      await feed.blame(signal, `sse: ${status}`);
     }
     const parse = eventStream();
     const reader = body!.pipeThrough(new TextDecoderStream()).getReader();

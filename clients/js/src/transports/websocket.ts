@@ -27,9 +27,7 @@ export function websocket(feed: Feed, signal: AbortSignal, proven: () => void): 
       const status = code - 4000;
       if (status > 399 && status < 600) reject(failure("gone", "", { status }));
       else if (came) resolve();
-      // A page does not see why: a read says whether the resource is gone, or nothing is there at all.
-      else
-        feed.read(signal, undefined, "no-cache").then(() => reject(failure("demote", `websocket: ${code}`)), reject);
+      else feed.blame(signal, `websocket: ${code}`).catch(reject);
     };
   });
 }
