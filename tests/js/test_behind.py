@@ -167,7 +167,9 @@ def test_in_a_wait_what_can_no_longer_be_read_is_gone_and_the_rest_goes_on(
     page.wait_for_function("all[1].value.goals === 2 && all[2].value.goals === 2")
 
 
-def test_what_is_private_is_waited_on_and_read_by_who_may(live: LiveNode, tab: Open, chromium: Browser) -> None:
+def test_what_is_private_is_waited_on_and_read_by_who_may(
+    live: LiveNode, tab: Open, chromium: Browser
+) -> None:
     contexts = [chromium.new_context() for _ in range(2)]
     pages = []
     for name, context in zip(("ada", "eve"), contexts, strict=True):

@@ -55,6 +55,7 @@ class node:  # noqa: N801 - reads as what it stands for: `with node(app) as live
         purge: caches in front, as the option of this name has them: `["varnish=http://127.0.0.1:6081"]`.
         options: options of the engine, by the names of `freshwire config`.
         """
+
         def make(listeners: list[Listener]) -> Server | Proxy:
             caches = _caches(purge)
             chosen = _options({**DEFAULTS, **options}, caches)
