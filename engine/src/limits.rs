@@ -166,6 +166,8 @@ options! {
     purge_timeout_s: f64 = 5.0;
     /// Tags and resources that wait to be purged from caches in front; above it, everything is purged.
     max_purges: usize = 10_000;
+    /// Reads for watchers a second, shared by the engine threads: more wait for their turn; and how many private readers of what changed are told to spread over a second. 0: no limit.
+    max_rereads_per_s: u32 = 10_000;
     /// First pause after a re-read that failed, seconds; doubled each time, with jitter.
     reread_backoff_s: f64 = 0.25;
     /// Longest pause after re-reads that failed, seconds.

@@ -3,7 +3,7 @@ mod support;
 use freshwire_engine::limits::Options;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use support::{Client, Response, Running, start};
+use support::{Client, Response, Running, field, start};
 
 /// `/n` shows a number that depends on the tag `n`; the counter beside it counts reads.
 fn counter(options: Options) -> (Running, Arc<AtomicU64>, Arc<AtomicU64>) {
@@ -81,4 +81,37 @@ fn a_purge_that_takes_too_long_holds_nobody_back() {
     running.node.changed(&["n"]).unwrap();
     watcher.until("number 2\n\n\r\n");
     assert!(running.node.stats().contains("\"purges_overdue\":1"), "{}", running.node.stats());
+}
+
+/// The monitor URL that an answer links to.
+fn monitor(head: &str) -> String {
+    let link = field(head, "link").unwrap();
+    link[1..link.find('>').unwrap()].to_owned()
+}
+
+#[test]
+fn waits_on_sets_are_answered_when_it_is_purged_and_name_no_pinned_url_then() {
+    let (running, number, _) = counter(Options { watch_cycle_s: 3600.0, ..unpinned(3600.0) });
+    let (mut client, mut waiter) = (running.connect(), running.connect());
+    let before = monitor(&client.get("/n", "").response().0);
+    let mut changes = vec![];
+    for n in 2..4 {
+        waiter.get(&before, "");
+        number.store(n, SeqCst);
+        changes.push(running.node.changed(&["n"]).unwrap());
+        let (head, body) = client.get("/n", "").response();
+        assert_eq!(body, format!("number {n}"));
+        assert_eq!(monitor(&head), before, "a copy that shows it is followed from before it");
+        if n == 3 {
+            running.node.purged(u64::MAX);
+        }
+    }
+    for _ in 0..2 {
+        let (_, told) = waiter.response();
+        let position = &changes[1];
+        assert!(
+            told.starts_with(&format!("{{\"position\":\"{position}\",\"changes\":[{{\"url\":\"/n\"}}]")),
+            "{told}"
+        );
+    }
 }

@@ -10,8 +10,13 @@ use std::collections::HashMap;
 const TAGS: [&str; 4] = ["a", "b", "c", "d"];
 const PRIVATE_MS: u64 = 1000;
 
-const BOUNDS: Bounds =
-    Bounds { max_sets: 1000, max_set_bytes: 1 << 20, max_set_resources: 8, private_ms: PRIVATE_MS };
+const BOUNDS: Bounds = Bounds {
+    max_sets: 1000,
+    max_set_bytes: 1 << 20,
+    max_set_resources: 8,
+    private_ms: PRIVATE_MS,
+    max_rereads_per_s: 0,
+};
 
 /// A resource: its number says which tags it has, and whether it is private.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

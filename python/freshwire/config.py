@@ -163,11 +163,7 @@ class Effective:
         }
         if not self.settings.proxy_headers:
             options["trusted_proxies"] = []
-        if not self.caches:
-            return options
-        from freshwire.purge import with_fields
-
-        return with_fields(options, self.caches)
+        return options
 
     def addresses(self) -> list[str]:
         """The addresses to listen on: `bind`, unless host or port were said in a place that goes first."""
@@ -234,9 +230,14 @@ def resolve(
         )
     if not settings.purge:
         return Effective(settings, sources)
-    from freshwire.purge import caches  # here: it imports httpx, which takes its time
+    from freshwire.purge import caches, with_fields  # here: it imports httpx, which takes its time
 
-    return Effective(settings, sources, caches(settings.purge))
+    named = caches(settings.purge)
+    said = {name: getattr(settings, name) for name in ("tag_fields", "tag_key")}
+    fields = with_fields(said, named)["tag_fields"]
+    if fields != said["tag_fields"]:
+        sources["tag_fields"] = "purge"
+    return Effective(settings.model_copy(update={"tag_fields": fields}), sources, named)
 
 
 def _environment() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from freshwire import Fresh
 
 app, fresh = FastAPI(), Fresh()
@@ -12,11 +12,7 @@ numbers: Counter[str] = Counter()
 reads: Counter[str] = Counter()
 
 
-def shown(name: str, response: Response, request: Request) -> int:
-    from freshwire import _engine
-
-    tags = [str(request.url), f"number:{name}"]
-    response.headers["xkey"] = " ".join(_engine.surrogate_keys("0123456789abcdef" * 2, tags)[::2])
+def shown(name: str, response: Response) -> int:
     response.headers["cache-control"] = "public, max-age=3600"
     reads[name] += 1
     return numbers[name]
@@ -24,8 +20,8 @@ def shown(name: str, response: Response, request: Request) -> int:
 
 @app.get("/tagged/{name}")
 @fresh.tags("number:{name}")
-async def tagged(name: str, response: Response, request: Request) -> int:
-    return shown(name, response, request)
+async def tagged(name: str, response: Response) -> int:
+    return shown(name, response)
 
 
 @app.post("/count/{name}")
@@ -35,8 +31,8 @@ async def count(name: str) -> None:
 
 
 @app.get("/plain/{name}")
-async def plain(name: str, response: Response, request: Request) -> int:
-    return shown(name, response, request)
+async def plain(name: str, response: Response) -> int:
+    return shown(name, response)
 
 
 @app.post("/plain/{name}")

@@ -108,7 +108,7 @@ def test_a_wrong_cache_stops_the_start_wherever_it_was_said(
 
 def test_keys_need_the_secret_that_they_are_hashed_with() -> None:
     with pytest.raises(OptionError, match="FRESHWIRE_TAG_KEY"):
-        resolve({"purge": ["varnish=http://h"]}).engine()
+        resolve({"purge": ["varnish=http://h"]})
     options = with_fields({"tag_key": TAG_KEY, "tag_fields": ["XKey"]}, caches(["varnish=http://h"]))
     assert options["tag_fields"] == ["XKey"]
 

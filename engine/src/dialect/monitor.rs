@@ -39,6 +39,9 @@ pub enum BadUrl {
     OtherLog,
 }
 
+/// What is shorter is over before a client has been told.
+const MIN_SPREAD_S: f32 = 0.1;
+
 const FORM: &str =
     "a monitor URL is <prefix>watch/<set>/<position>?c=<cycle>, with &sse behind it for an event stream";
 
@@ -100,7 +103,11 @@ impl Words {
             }
             text.push('}');
         }
-        let _ = write!(text, "],\"next\":{}}}", Value::from(self.url(news.set, news.offset, next_cycle)));
+        text.push(']');
+        if news.spread_s >= MIN_SPREAD_S {
+            let _ = write!(text, ",\"spread\":{:.1}", news.spread_s);
+        }
+        let _ = write!(text, ",\"next\":{}}}", Value::from(self.url(news.set, news.offset, next_cycle)));
         text
     }
 
@@ -190,7 +197,7 @@ impl Encode for Told {
         let end = &self.end[usize::from(form == Form::SseUnchunked)];
         end.get_or_init(|| match form {
             Form::Sse | Form::SseUnchunked => {
-                let nothing = News { changes: vec![], ..self.news.clone() };
+                let nothing = News { changes: vec![], spread_s: 0.0, ..self.news.clone() };
                 let mut out = self.words.event(form, &nothing, self.words.next_cycle(&nothing, unix_ms()));
                 if form == Form::Sse {
                     out.extend_from_slice(LAST_CHUNK);
@@ -297,7 +304,7 @@ mod tests {
         ) {
             let set = Name::parse(SET).unwrap();
             let resource = ResourceKey::new("http", "h", &target);
-            let news = News { set, offset: offset + 1, changes: vec![(resource, offset)], cycle };
+            let news = News { set, offset: offset + 1, changes: vec![(resource, offset)], cycle, spread_s: 0.0 };
             let json: Value = serde_json::from_str(&words().json(&news, next)).unwrap();
             prop_assert_eq!(json["changes"][0]["url"].as_str(), Some(&*target));
             let (stripped, pinned) = pinned::strip(json["changes"][0]["pinned"].as_str().unwrap(), words().epoch);

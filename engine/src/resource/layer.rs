@@ -60,6 +60,7 @@ impl Resources {
             max_sets: options.max_sets,
             max_set_bytes: options.max_set_bytes,
             max_set_resources: options.max_set_resources,
+            max_rereads_per_s: options.max_rereads_per_s,
             private_ms: (options.private_set_s * 1000.0).max(1000.0) as u64,
         };
         Self {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What a wait is answered with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct News {
     /// The set.
     pub set: Name,
@@ -28,6 +28,8 @@ pub struct News {
     pub changes: Vec<(ResourceKey, u64)>,
     /// The cycle that was asked for.
     pub cycle: u64,
+    /// Over how many seconds readers better spread their re-reads.
+    pub spread_s: f32,
 }
 
 /// The `Link` of a representation, but for the cycle.
@@ -55,7 +57,7 @@ pub struct Asked {
 }
 
 /// How a wait goes on.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Waited {
     /// There is no such set.
     Gone,
@@ -176,7 +178,8 @@ impl Monitors {
             None => {
                 let changes = sets.changes(set, asked.since);
                 let offset = newest.max(asked.since);
-                return Waited::News(News { set: asked.set, offset, changes, cycle: asked.cycle });
+                let spread_s = if changes.is_empty() { 0.0 } else { sets.spread_s(set) };
+                return Waited::News(News { set: asked.set, offset, changes, cycle: asked.cycle, spread_s });
             }
         };
         let on_set = by_set.entry(set).or_default();
@@ -184,7 +187,8 @@ impl Monitors {
         let same = on_set.topics.iter().copied().find(is_asked);
         let topic = same.unwrap_or_else(|| {
             let topic = self.hub.create();
-            let nothing = News { set: asked.set, offset: asked.since, changes: vec![], cycle: asked.cycle };
+            let Asked { set: name, since: offset, cycle, .. } = asked;
+            let nothing = News { set: name, offset, changes: vec![], cycle, spread_s: 0.0 };
             self.hub.publish(topic, false, None, self.notices.news(nothing));
             held.insert(topic, Held { set, asked, waits: 0 });
             on_set.topics.push(topic);
@@ -258,8 +262,9 @@ impl Monitors {
                 let behind = |held: &&Held| held.asked.since < sets.newest(*set);
                 let Some(Held { asked, .. }) = held.get(topic).filter(behind) else { continue };
                 // All since the position in the URL, not since the last news: who was behind gets only this.
-                let changes = sets.changes(*set, asked.since);
-                let news = News { set: name, offset: sets.newest(*set), changes, cycle: asked.cycle };
+                let (changes, spread_s) = (sets.changes(*set, asked.since), sets.spread_s(*set));
+                let offset = sets.newest(*set);
+                let news = News { set: name, offset, changes, cycle: asked.cycle, spread_s };
                 self.hub.publish(*topic, false, Some(announced), self.notices.news(news));
             }
         }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hashbrown::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// The name of a set: 128 bits that nobody without the key can make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,12 +48,23 @@ pub struct Ticket {
     pub(super) listed: AtomicBool,
     /// Better registered anew from then on: the set ends not long after.
     pub(super) renew_at_ms: u64,
+    /// Not everybody is given what is in it, so that each of its readers reads for himself.
+    pub(super) private: bool,
+    /// How many were given its `Link` since it changed.
+    pub(super) readers: AtomicU32,
 }
 
 impl Ticket {
     /// Whether the set can be waited on.
     pub fn is_good(&self, now_ms: u64) -> bool {
         self.listed.load(Relaxed) && now_ms < self.renew_at_ms
+    }
+
+    /// The link is given to one more.
+    pub fn give(&self) {
+        if self.private {
+            self.readers.fetch_add(1, Relaxed);
+        }
     }
 }
 
@@ -97,6 +108,8 @@ pub(super) struct Set {
     pub(super) newest: u64,
     /// Waits that are held.
     pub(super) held: u32,
+    /// Over how many seconds its readers better spread their re-reads after its newest change.
+    pub(super) spread_s: f32,
     /// Waited on since the hand was here.
     pub(super) used: bool,
     pub(super) ticket: Arc<Ticket>,

@@ -14,7 +14,7 @@ use crate::net::slab::{Key, Slab};
 use hashbrown::{HashMap, HashSet, HashTable};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// Bounds of the table; see the options of these names.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,8 @@ pub struct Bounds {
     pub max_set_resources: usize,
     /// How long a private set can be waited on: at least so long, at most twice.
     pub private_ms: u64,
+    /// So many re-reads a second are enough.
+    pub max_rereads_per_s: u32,
 }
 
 /// What there is to know about a set that can be waited on.
@@ -280,9 +282,29 @@ impl Sets {
                 concerned.extend(parents.iter().copied());
             }
         }
+        let mut readers: HashMap<Key, u32> = HashMap::new();
+        for key in &concerned {
+            let Some(set) = self.sets.get(*key) else { continue };
+            let own = set.ticket.readers.swap(0, Relaxed);
+            if let Kind::One { parents, .. } = &set.kind
+                && own > 0
+            {
+                parents.iter().for_each(|parent| {
+                    let most = readers.entry(*parent).or_default();
+                    *most = own.max(*most);
+                });
+                readers.insert(*key, own);
+            }
+        }
+        let per_s = self.bounds.max_rereads_per_s;
         concerned.retain(|key| {
             let Some(set) = self.sets.get_mut(*key) else { return false };
             set.newest = set.newest.max(offset);
+            if set.ticket.private && per_s > 0 {
+                // Behind a cache one wait stands for many; each of those was given what changed.
+                let readers = readers.get(key).copied().unwrap_or_default().max(set.held);
+                set.spread_s = readers as f32 / per_s as f32;
+            }
             set.held > 0
         });
         concerned.into_iter().collect()
@@ -295,6 +317,11 @@ impl Sets {
             Some(Kind::One { .. }) => vec![key],
             None => vec![],
         }
+    }
+
+    /// Over how many seconds readers better spread their re-reads after the newest change.
+    pub fn spread_s(&self, key: Key) -> f32 {
+        self.sets.get(key).map_or(0.0, |set| set.spread_s)
     }
 
     /// One wait more, or less, is held on a set: it is not given up while there is one.
@@ -349,9 +376,20 @@ impl Sets {
 
     fn insert(&mut self, name: Name, id: [u8; 32], ends_at_ms: Option<u64>, kind: Kind, newest: u64) -> Key {
         let renew_at_ms = ends_at_ms.map_or(u64::MAX, |at| at - self.bounds.private_ms / 2);
-        let ticket = Arc::new(Ticket { listed: AtomicBool::new(true), renew_at_ms });
+        let (listed, readers) = (AtomicBool::new(true), AtomicU32::new(0));
+        let ticket = Arc::new(Ticket { listed, renew_at_ms, private: ends_at_ms.is_some(), readers });
         self.bytes += weight(&kind);
-        let key = self.sets.insert(Set { name, id, ends_at_ms, kind, newest, held: 0, used: false, ticket });
+        let key = self.sets.insert(Set {
+            name,
+            id,
+            ends_at_ms,
+            kind,
+            newest,
+            held: 0,
+            spread_s: 0.0,
+            used: false,
+            ticket,
+        });
         self.by_name.insert(name, key);
         key
     }

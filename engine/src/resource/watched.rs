@@ -30,6 +30,8 @@ pub(super) struct Watch {
     /// Watchers are told of `current` when the changes up to this one have left the caches in front.
     pub(super) untold: Option<u64>,
     pub(super) reading: bool,
+    /// Changes need not be told any more until its read begins, which will show them all.
+    pub(super) deaf: bool,
     /// Position of the newest read that began.
     pub(super) began_at: u64,
     /// When its home will see whether its lifetime has ended.
@@ -57,6 +59,7 @@ impl Watch {
 pub(super) struct State {
     pub(super) watches: HashMap<TopicId, Watch>,
     pub(super) by_key: HashMap<VariantKey, TopicId, RandomState>,
+    /// What must be told of a change of each tag.
     pub(super) by_tag: HashMap<TagHash, HashSet<TopicId>>,
     /// By what a resource's variants are chosen, and how many of them are watched.
     pub(super) vary: HashMap<ResourceKey, Varied, RandomState>,

@@ -173,6 +173,7 @@ impl Watches {
             announced: None,
             untold: None,
             reading: false,
+            deaf: false,
             began_at: 0,
             look_at_ms: None,
             failures: 0,
@@ -247,16 +248,37 @@ impl Watches {
                 }
             }
         }
-        for topic in tags.iter().filter_map(|tag| by_tag.get(tag)).flatten() {
-            let Some(watch) = watches.get_mut(topic) else { continue };
-            if watch.needed >= offset || watch.read_at >= offset {
-                continue;
+        for tag in tags {
+            let Some(topics) = by_tag.get_mut(tag) else { continue };
+            topics.retain(|topic| {
+                let Some(watch) = watches.get_mut(topic) else { return false };
+                if watch.read_at >= offset {
+                    return true;
+                }
+                let asked = watch.needed > watch.read_at;
+                if watch.needed < offset {
+                    watch.needed = offset;
+                    watch.announced.get_or_insert(now);
+                    if !asked && !watch.reading {
+                        self.reader.read_again(watch.home, *topic);
+                    }
+                }
+                // Whatever changes until its next read begins, that read will show it: a tag that changes a thousand
+                // times a second is not looked through a thousand times.
+                watch.deaf = true;
+                false
+            });
+            if topics.is_empty() {
+                by_tag.remove(tag);
             }
-            let asked = watch.needed > watch.read_at;
-            watch.needed = offset;
-            watch.announced.get_or_insert(now);
-            if !asked && !watch.reading {
-                self.reader.read_again(watch.home, *topic);
+        }
+    }
+
+    /// It hears of changes again.
+    fn listen(by_tag: &mut HashMap<TagHash, HashSet<TopicId>>, topic: TopicId, watch: &mut Watch) {
+        if std::mem::take(&mut watch.deaf) {
+            for tag in &watch.current.tags {
+                by_tag.entry(*tag).or_default().insert(topic);
             }
         }
     }
@@ -294,10 +316,12 @@ impl Watches {
     /// gone.
     pub fn begin_read(&self, topic: TopicId, position: impl FnOnce() -> u64) -> Option<(Arc<Source>, u64)> {
         let mut state = self.state();
-        let watch = state.watches.get_mut(&topic)?;
+        let State { watches, by_tag, .. } = &mut *state;
+        let watch = watches.get_mut(&topic)?;
         if std::mem::replace(&mut watch.reading, true) {
             return None;
         }
+        Self::listen(by_tag, topic, watch);
         watch.began_at = position();
         Some((watch.source.clone(), watch.began_at))
     }
@@ -392,9 +416,10 @@ impl Watches {
         let before = std::mem::replace(&mut watch.current, Arc::new(read));
         let current = watch.current.clone();
         let retagged = before.tags != current.tags;
-        let newest = if retagged || self.holds() { changed(&current) } else { 0 };
-        if retagged {
+        let newest = if retagged || watch.deaf || self.holds() { changed(&current) } else { 0 };
+        if retagged || watch.deaf {
             self.index(by_tag, topic, &before.tags, &current.tags);
+            watch.deaf = false;
             watch.needed = watch.needed.max(newest);
         }
         if same && watch.untold.is_none() {

@@ -114,6 +114,7 @@ impl Shard {
                 let _ = self.listen();
             }
             self.abandon_reads(now);
+            self.pace_rereads();
             if self.id == 0 {
                 self.shared.resources.announce_overdue();
             }

@@ -345,6 +345,7 @@ impl Shard {
 
 /// Append the line that says from where a representation can be waited on (RFC 5989).
 fn write_link(out: &mut Vec<u8>, link: &Link, grid: &Grid, unix_ms: u64) {
+    link.ticket.give();
     out.extend_from_slice(b"link: ");
     out.extend_from_slice(link.start.as_bytes());
     let cycle = grid.cycle(grid.phase_ms(link.set), unix_ms);
@@ -354,6 +355,7 @@ fn write_link(out: &mut Vec<u8>, link: &Link, grid: &Grid, unix_ms: u64) {
 
 /// The same as a field.
 pub(super) fn push_link(fields: &mut Fields, link: &Link, grid: &Grid, unix_ms: u64) {
+    link.ticket.give();
     let cycle = grid.cycle(grid.phase_ms(link.set), unix_ms);
     fields.push_display("link", format_args!("{}{cycle}>; rel=\"monitor\"", link.start));
 }

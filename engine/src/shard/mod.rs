@@ -25,7 +25,7 @@ pub mod work;
 
 use crate::http::refusal::Refusal;
 use crate::http::response::DateClock;
-use crate::hub::FanOut;
+use crate::hub::{FanOut, TopicId};
 use crate::net::slab::{Key, Slab};
 use crate::net::sys::{self, Poller, Ready};
 use crate::net::wheel::{TICK_MS, Wheel};
@@ -77,6 +77,9 @@ pub struct Shard {
     /// Reads for watchers that the application has not begun to answer, and those that wait for fewer.
     reading: usize,
     reads_waiting: VecDeque<Waiting>,
+    /// Re-reads that may begin before the next tick, and those that wait for more of them.
+    reread_tokens: f64,
+    paced: VecDeque<TopicId>,
     /// Re-reads in the order in which they began, and when each has taken too long.
     rereads: VecDeque<(u32, Key)>,
     /// The application has been told something that it has not been woken for.
@@ -117,6 +120,8 @@ impl Shard {
             retired: vec![],
             reading: 0,
             reads_waiting: VecDeque::new(),
+            reread_tokens: 1.0,
+            paced: VecDeque::new(),
             rereads: VecDeque::new(),
             told: false,
             lines: vec![],
@@ -126,6 +131,7 @@ impl Shard {
             draining: false,
             stopped: false,
         };
+        shard.pace_rereads();
         shard.listen()?;
         Ok(shard)
     }

@@ -37,8 +37,12 @@ impl Shard {
         if !self.may_read() {
             return self.reads_waiting.push_back(Waiting::Variant(topic));
         }
+        if self.rereads_per_tick().is_some() && self.reread_tokens < 1.0 {
+            return self.paced.push_back(topic);
+        }
         let advance = || shared.resources.log.advance();
         let Some((source, position)) = shared.resources.watches.begin_read(topic, advance) else { return };
+        self.reread_tokens -= 1.0;
         shared.metrics.rereads.fetch_add(1, Relaxed);
         let Some((variant, _)) = shared.resources.watches.current(topic) else { return };
         let door = &shared.doors[source.listener as usize];
@@ -79,6 +83,25 @@ impl Shard {
             more_body: false,
             flow,
         });
+    }
+
+    /// How many re-reads may begin here in a tick; `None`: as many as there are.
+    fn rereads_per_tick(&self) -> Option<f64> {
+        let per_s = f64::from(self.shared.options.max_rereads_per_s);
+        (per_s > 0.0).then(|| per_s * TICK_MS as f64 / 1000.0 / self.shared.inboxes.0.len() as f64)
+    }
+
+    /// A tick has passed: begin re-reads that waited for it.
+    pub(super) fn pace_rereads(&mut self) {
+        let Some(more) = self.rereads_per_tick() else { return };
+        self.reread_tokens = (self.reread_tokens + more).min(more.max(1.0));
+        for _ in 0..self.paced.len() {
+            if self.reread_tokens < 1.0 {
+                break;
+            }
+            let Some(topic) = self.paced.pop_front() else { break };
+            self.read_again(topic);
+        }
     }
 
     /// The application answers a re-read.

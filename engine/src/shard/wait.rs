@@ -139,8 +139,13 @@ impl Shard {
                 shared.metrics.waits_held.fetch_add(1, Relaxed);
                 self.log(key);
                 // From here on it holds nothing of its request.
-                if let Some(conn) = self.conns.get_mut(key) {
-                    conn.work = None;
+                let Some(conn) = self.conns.get_mut(key) else { return };
+                conn.work = None;
+                if asked.events {
+                    conn.input = None;
+                    if conn.unread {
+                        self.again.push(key);
+                    }
                 }
                 self.give(key, out);
                 self.close_if_left(key);

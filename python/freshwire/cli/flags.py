@@ -164,6 +164,13 @@ FLAGS = (
         text="0: what the descriptors allow (0).",
     ),
     _flag(
+        "max_rereads_per_s",
+        int | None,
+        "--max-rereads",
+        panel=LIMITS,
+        text="Reads for watchers a second; 0 is no limit (10000).",
+    ),
+    _flag(
         "limit_concurrency",
         int | None,
         "--limit-concurrency",
