@@ -63,6 +63,9 @@ class Page:
         self, request: Request, part: Part | None, then: Callable[[Part | None, Response], None]
     ) -> None:
         def answered(response: Response | None) -> None:
+            if request.method == "POST" and response is not None and response.status == 503:
+                self.doing = Doing.UNWATCHABLE  # no room for one set more: a client would wait for each
+                return
             if response is None or response.status >= 500:
                 self.doing = Doing.RESTING
                 return
