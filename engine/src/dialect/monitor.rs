@@ -299,6 +299,17 @@ mod tests {
 
     proptest! {
         #[test]
+        fn only_what_would_be_written_is_read(
+            url in "/.fresh/watch/[A-Za-z0-9_-]{21,23}/[0-9a-f]{7,9}-[0-9]{1,3}[?]c=[0-9]{0,3}(&sse)?|/.fresh/watch/[ -~é]{0,60}",
+        ) {
+            let words = words();
+            if let Ok(asked) = words.read(&url) {
+                let sse = if asked.events { "&sse" } else { "" };
+                prop_assert_eq!(words.url(asked.set, asked.since, asked.cycle) + sse, url);
+            }
+        }
+
+        #[test]
         fn no_url_breaks_the_json_and_everything_in_it_can_be_asked(
             target in "/[ -~é]{0,20}", offset in 1u64..1 << 60, cycle in 0u64..1 << 40, next in 0u64..1 << 40,
         ) {

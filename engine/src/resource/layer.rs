@@ -188,18 +188,23 @@ impl Resources {
         if !policy::is_representation(representation.status) {
             return None;
         }
-        {
-            let link = representation.link.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(link) = link.as_ref().filter(|link| link.ticket.is_good(now_ms)) {
-                return Some(write(link));
-            }
+        let good = |link: &&Link| link.ticket.is_good(now_ms);
+        // Nothing is written to what all threads read: this is on the way of every hit.
+        if let Some(link) = representation.link.get().filter(good) {
+            return Some(write(link));
+        }
+        let mut relinked = representation.relinked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = relinked.as_ref().filter(good) {
+            return Some(write(link));
         }
         let Representation { tags, groups, position, expires_at_ms, .. } = representation;
         let private = representation.is_private();
         let contents = Contents { resource, tags, groups, private, expires_at_ms: *expires_at_ms };
         let link = self.link(contents, position.offset, now_ms)?;
         let written = write(&link);
-        *representation.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        if let Err(link) = representation.link.set(link) {
+            *relinked = Some(link);
+        }
         Some(written)
     }
 }
