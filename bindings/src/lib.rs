@@ -13,6 +13,7 @@ mod load;
 mod message;
 mod node;
 mod proxy;
+mod purges;
 mod ready;
 mod receive;
 mod scope;
@@ -48,6 +49,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::Engine>()?;
     module.add_class::<node::Node>()?;
     module.add_class::<proxy::ProxyNode>()?;
+    module.add_class::<purges::Purges>()?;
     module.add_class::<exchange::Exchange>()?;
     module.add("current", coroutine::current(module.py())?)?;
     module.add_function(wrap_pyfunction!(default_options, module)?)?;

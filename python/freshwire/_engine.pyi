@@ -24,27 +24,8 @@ class Engine:
         Does not block. Raises ValueError for a tag that is empty, too long or has control characters, or too many.
         """
 
-    def purging(self) -> int:
-        """Collect what must leave the caches in front from now on; the eventfd that says when there is some.
-
-        Called before `start`.
-        """
-
-    def purges_due(self) -> tuple[list[str], list[str], bool, int]:
-        """Take what must leave the caches in front, and put the eventfd to rest.
-
-        The tags; the URIs of the resources that were written to; whether everything must leave, as too much was due to
-        be kept apart; and the offset of the newest change that is part of it, for `purged`.
-        """
-
-    def purged(self, offset: int) -> None:
-        """All changes up to this offset have left the caches in front, or will not for all waiting.
-
-        Watchers are told of those changes now, if `pin` is off and they have not been.
-        """
-
-    def report_purges(self, purges: int, failures: int, everything: int, waiting: int) -> None:
-        """Set the node's figures `purges`, `purge_failures`, `purges_of_everything` and `purges_waiting`."""
+    def purging(self) -> Purges:
+        """Collect what must leave the caches in front, from now on; once, before `start`."""
 
     def position(self) -> str:
         """The newest position."""
@@ -105,6 +86,28 @@ class ProxyNode(Engine):
 
     def join(self) -> None:
         """Wait for the threads to end, without holding the interpreter."""
+
+class Purges:
+    """What must leave the caches in front of a node."""
+
+    def fileno(self) -> int:
+        """The eventfd to watch with `loop.add_reader(purges.fileno(), ...)`: then something is `due`."""
+
+    def due(self) -> tuple[list[str], list[str], bool, int]:
+        """Take what must leave the caches.
+
+        The tags; the URIs of the resources that were written to; whether everything must leave, as too much was due to
+        be kept apart; and the offset of the newest change that is part of it, for `purged`.
+        """
+
+    def purged(self, offset: int) -> None:
+        """All changes up to this offset have left the caches, or will not for all waiting.
+
+        Watchers are told of those changes now, if `pin` is off and they have not been.
+        """
+
+    def report(self, purges: int, failures: int, everything: int, waiting: int) -> None:
+        """Set the node's figures `purges`, `purge_failures`, `purges_of_everything` and `purges_waiting`."""
 
 class Exchange:
     """One request as the application sees it; what `current` holds while a handler runs."""

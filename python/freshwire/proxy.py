@@ -41,7 +41,7 @@ class Proxy:
         """Set when connections are accepted."""
         self._log = log or logging.getLogger("freshwire.error")
         self.node = ProxyNode(json.dumps(dict(options)), described(listeners))
-        self._purging = purging(self.node, caches, options) if caches else None
+        self._purging = purging(self.node, caches, options)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Pass requests on until `stop` is set and every connection has ended."""

@@ -97,8 +97,7 @@ class proxy(node):  # noqa: N801 - as `node`
         """Do nothing yet.
 
         upstreams: where the application is, as `freshwire proxy` takes it.
-        purge: as for `node`.
-        options: options of the engine, by the names of `freshwire config`.
+        purge, options: as those of `node`.
         """
 
         def make(listeners: list[Listener]) -> Server | Proxy:
