@@ -106,6 +106,12 @@ WRONG = {
         "link-dropped",
         advice="proxy_hide_header Link;",
     ),
+    "nginx that compresses": wrong(
+        "nginx",
+        {"proxy_http_version 1.1;": "proxy_http_version 1.1; gzip on; gzip_min_length 1; gzip_types *;"},
+        "etag-dropped",
+        advice="gzip off;",
+    ),
     "nginx that keeps Upgrade to itself": wrong(
         "nginx",
         {"Connection $fresh_connection;": 'Connection "";'},
