@@ -1,4 +1,4 @@
-"""The application behind the node: one resource whose state has the time of its last change, and a count of its reads."""
+"""The application behind the node: a resource whose state has the time of its last change, and a count of reads."""
 
 from __future__ import annotations
 

@@ -41,7 +41,10 @@ def front(name: str, upstream_port: int, changes: Mapping[str, str] | None = Non
             assert there in text, f"{FILES[name]} does not have {there!r}"
             text = text.replace(there, wanted)
         if name == "nginx":
-            text = text.replace(f"listen 127.0.0.1:{port} default_server", f"listen 127.0.0.1:{port} default_server backlog={BACKLOG}")
+            text = text.replace(
+                f"listen 127.0.0.1:{port} default_server",
+                f"listen 127.0.0.1:{port} default_server backlog={BACKLOG}",
+            )
         (place / FILES[name]).write_text(text)
         (place / "main.conf").write_text(MAIN.format(place=place, user=getpass.getuser()))
         with listening(name, command(name, place, port), port) as server:

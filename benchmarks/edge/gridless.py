@@ -58,12 +58,12 @@ async def poll(send: Send, known: int) -> None:
             body = b"" if status == "204" else json.dumps(said).encode()
             return await answer(send, int(status), body, {"cache-control": control})
     pinned = f"/x?fresh=e-{version}"
-    said = {
+    news: dict[str, Any] = {
         "position": f"e-{version}",
         "changes": [{"url": "/x", "pinned": pinned}],
         "next": f"/.fresh/watch/{version}",
     }
-    return await answer(send, 200, json.dumps(said).encode(), {"cache-control": "max-age=60"})
+    return await answer(send, 200, json.dumps(news).encode(), {"cache-control": "max-age=60"})
 
 
 async def answer(send: Send, status: int, body: bytes, fields: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ mod application;
 mod bridge;
 mod coroutine;
 mod cycle;
+mod engine;
 mod exchange;
 mod load;
 mod message;
@@ -45,6 +46,7 @@ fn surrogate_keys(tag_key: String, tags: Vec<String>) -> PyResult<Vec<String>> {
 
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<engine::Engine>()?;
     module.add_class::<node::Node>()?;
     module.add_class::<proxy::ProxyNode>()?;
     module.add_class::<purges::Purges>()?;

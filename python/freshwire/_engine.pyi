@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-class Node:
-    """The engine's threads, its listeners and its cache."""
+class Engine:
+    """The engine's threads, its listeners and its cache, whatever application stands behind it."""
 
     def __init__(self, options: str, listeners: Sequence[tuple[int, str, str]]) -> None:
         """Take over listening sockets; nothing runs yet.
@@ -17,6 +17,24 @@ class Node:
 
         Raises ValueError for an unknown option, a value out of range, or a combination that is not safe.
         """
+
+    def changed(self, tags: Sequence[str]) -> str:
+        """Record that these tags changed; the position, as `<epoch>-<offset>`.
+
+        Does not block. Raises ValueError for a tag that is empty, too long or has control characters, or too many.
+        """
+
+    def purging(self) -> Purges:
+        """Collect what must leave the caches in front, from now on; once, before `start`."""
+
+    def position(self) -> str:
+        """The newest position."""
+
+    def stats(self) -> str:
+        """The node's figures as a JSON object."""
+
+class Node(Engine):
+    """A node with an ASGI application of this process."""
 
     def start(
         self,
@@ -38,21 +56,6 @@ class Node:
     def drain(self) -> None:
         """Deliver what the engine has for Python. Only on the loop's thread."""
 
-    def changed(self, tags: Sequence[str]) -> str:
-        """Record that these tags changed; the position, as `<epoch>-<offset>`.
-
-        Does not block. Raises ValueError for a tag that is empty, too long or has control characters, or too many.
-        """
-
-    def purging(self) -> Purges:
-        """Collect what must leave the caches in front, from now on; once, before `start`."""
-
-    def position(self) -> str:
-        """The newest position."""
-
-    def stats(self) -> str:
-        """The node's figures as a JSON object."""
-
     def shutdown(self, done: Callable[[], None]) -> None:
         """Stop accepting, end push sessions spread over `drain_timeout_s`, finish requests, then end.
 
@@ -63,11 +66,8 @@ class Node:
     def join(self) -> None:
         """Wait for the engine's threads to end, without holding the interpreter."""
 
-class ProxyNode:
-    """The engine's threads with an HTTP server, or several, as the application: the option `upstreams`."""
-
-    def __init__(self, options: str, listeners: Sequence[tuple[int, str, str]]) -> None:
-        """As `Node`."""
+class ProxyNode(Engine):
+    """A node with an HTTP server, or several, as the application: the option `upstreams`."""
 
     def start(self) -> None:
         """Start the threads and accept connections; once."""
@@ -77,18 +77,6 @@ class ProxyNode:
 
     def reports(self) -> list[str]:
         """What the operator should know of the upstreams since the last call, a sentence each."""
-
-    def changed(self, tags: Sequence[str]) -> str:
-        """As `Node`."""
-
-    def purging(self) -> Purges:
-        """As `Node`."""
-
-    def position(self) -> str:
-        """The newest position."""
-
-    def stats(self) -> str:
-        """The node's figures as a JSON object."""
 
     def shutdown(self) -> None:
         """Stop accepting, end push sessions spread over `drain_timeout_s`, finish requests, then end: see `join`.

@@ -48,9 +48,9 @@ class Proxy:
         loop = asyncio.get_running_loop()
         loop.add_reader(self.node.fileno(), self._report)
         ended: asyncio.Future[None] | None = None
-        if self._purging is not None:
-            self._purging.start()
         try:
+            if self._purging is not None:
+                self._purging.start()
             self.node.start()
             self.started.set()
             await stop.wait()
@@ -61,9 +61,9 @@ class Proxy:
             self.abort()
             raise
         finally:
-            await (ended or asyncio.to_thread(self.node.join))
             if self._purging is not None:
                 await self._purging.close()
+            await (ended or asyncio.to_thread(self.node.join))
             loop.remove_reader(self.node.fileno())
             self._report()
 

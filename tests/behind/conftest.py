@@ -37,6 +37,11 @@ class Behind:
         """Watch through the proxy; the watch ends with the test."""
         return self.open.enter_context(Watch(events(transport, self.url + path, headers)))
 
+    def monitor(self, path: str, **headers: str) -> str:
+        """Where to wait for a change of what is there now."""
+        link: str = self.get(path, **headers).links["monitor"]["url"]
+        return link
+
     def requests(self) -> int:
         """How many requests have reached the node."""
         return int(self.live.stats()["requests"])
@@ -44,7 +49,7 @@ class Behind:
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[LiveNode]:
-    with node(site.app, trusted_proxies=["127.0.0.1"]) as live:
+    with node(site.app, trusted_proxies=["127.0.0.1"], watch_cycle_s=3.0) as live:
         yield live
 
 

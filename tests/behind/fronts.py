@@ -23,7 +23,15 @@ http {{
     include {place}/nginx.conf;
 }}
 """
-CADDY = "{{\n\tadmin off\n}}\nimport {place}/Caddyfile\n"
+CADDY = """
+{{
+    admin off
+    skip_install_trust
+    auto_https disable_redirects
+    storage file_system {place}/data
+}}
+import {place}/Caddyfile
+"""
 YOURS = re.compile(r"^.*# yours$", re.M)
 
 

@@ -40,6 +40,12 @@ async def goal(name: str) -> dict[str, int]:
     return {"score": scores[name]}
 
 
+@app.post("/scores/{name}")
+async def set_score(name: str) -> None:
+    """The target of a request that is not safe has changed: the node knows by itself."""
+    scores[name] += 1
+
+
 @app.get("/me")
 async def me(response: Response, authorization: str = Header(""), cookie: str = Header("")) -> dict[str, str]:
     """One user's, and the application forgot to say so."""

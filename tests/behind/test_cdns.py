@@ -30,7 +30,7 @@ Template.add_multi_constructor("!", lambda loader, name, node: {name: node.value
 
 
 def cloudfront() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.load((BEHIND / "cloudfront.yaml").read_text(), Template)  # noqa: S506
+    loaded: dict[str, Any] = yaml.load((BEHIND / "cloudfront.yaml").read_text(), Template)
     return loaded["Resources"]
 
 

@@ -8,7 +8,7 @@ language:
 ``console``  `$ ` begins a command, the lines below it are its output; `...` stands for any text, and as a
              line for any lines or none. A command ends with exit code 0 and exactly this output. One whose output ends
              in a line `...` is left running, and a block without any `$ ` is what that command prints next.
-             `freshwire serve` and `freshwire dev` become the page's node. `$ADMIN_SOCKET` is the admin socket
+             `freshwire serve`, `dev` and `proxy` become the page's node. `$ADMIN_SOCKET` is the admin socket
              of a node that a `python` block started.
 ``js``       runs in a tab of headless Chromium at the node's `/`; `until(condition)` waits there.
 ``text``     is shown and not run.
@@ -18,7 +18,8 @@ language:
 
 A block whose first line is a comment with a file name (`# main.py`, `<!-- index.html -->`) is saved under
 that name instead. A block inside an HTML comment (`<!-- js` to `-->`) is one that only this test sees.
-`127.0.0.1:8000` stands for the page's node, wherever it is.
+`127.0.0.1:8000` stands for the page's node, wherever it is, and `127.0.0.1:3000` for the application that
+`freshwire proxy` stands before; $PORT is its port.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PATIENCE_S = 30.0
-WRITTEN_ADDRESS = "127.0.0.1:8000"
+WRITTEN_ADDRESS, WRITTEN_UPSTREAM = "127.0.0.1:8000", "127.0.0.1:3000"
 
 FENCE = re.compile(r"^(?P<open>```|<!-- )(?P<language>\w+)\n(?P<text>.*?)^(?:```|-->)$", re.M | re.S)
-FILE_NAME = re.compile(r"(?:# |<!-- )(?P<name>[\w./-]+\.\w+)(?: -->)?\n")
+FILE_NAME = re.compile(r"(?:# |// |<!-- )(?P<name>[\w./-]+\.\w+)(?: -->)?\n")
 
 
 @dataclass
@@ -132,6 +133,12 @@ class Command:
             self.process.kill()
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
 class Reader:
     """Somebody who follows a page to the letter."""
 
@@ -143,12 +150,14 @@ class Reader:
         self.node = contextlib.ExitStack()
         self.open_things.enter_context(self.node)
         self.address = WRITTEN_ADDRESS
+        self.upstream_port = free_port()
         self.running: Command | None = None
         self.tab: Callable[[str], Any] | None = None
 
     def here(self, text: str) -> str:
         """The text with the node's real address."""
-        return text.replace(WRITTEN_ADDRESS, self.address)
+        text = text.replace(WRITTEN_ADDRESS, self.address)
+        return text.replace(WRITTEN_UPSTREAM, f"127.0.0.1:{self.upstream_port}")
 
     def follow(self, block: Block) -> None:
         named = FILE_NAME.match(block.text)
@@ -189,7 +198,7 @@ class Reader:
             assert self.running.prints(self.here(before)), f"it printed:\n{self.running.output}"
         for text in commands:
             command, expected = self.command_and_output(text)
-            if re.match(r"freshwire (serve|dev)\b", command):
+            if re.match(r"freshwire (serve|dev|proxy)\b", command):
                 self.serve(command, expected)
                 continue
             started = self.start(self.here(command))
@@ -220,6 +229,7 @@ class Reader:
                 "NO_COLOR": "1",
                 "COLUMNS": "100",
                 "ADMIN_SOCKET": self.admin_socket,
+                "PORT": str(self.upstream_port),
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -233,10 +243,9 @@ class Reader:
     def serve(self, command: str, expected: str) -> None:
         """Start the page's node from the command line."""
         self.node.close()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.address = f"127.0.0.1:{port}"
-        node = self.start(f"{command} --port {port}")
+        node = self.start(f"{self.here(command)} --port {port}")
         self.node.callback(node.end)
         assert node.prints(self.here(expected)), f"$ {command}\nprinted:\n{node.output}"
         deadline = time.monotonic() + PATIENCE_S

@@ -18,6 +18,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 FIELDS: dict[str, list[tuple[bytes, bytes]]] = {
     "/public": [(b"cache-control", b"public")],
     "/brief": [(b"cache-control", b"public, max-age=5")],
+    "/second": [(b"cache-control", b"public, max-age=1")],
     "/never": [(b"cache-control", b"no-store")],
     "/asked": [(b"cache-control", b"public, no-cache")],
     "/linked": [(b"link", b'</>; rel="up"')],

@@ -15,7 +15,8 @@ def unite(live: Edge, *monitors: str) -> str:
     assert_cacheable(answer)
     assert answer.status == 200, answer
     said = json.loads(answer.body)
-    assert list(said) == ["monitor"]
+    assert list(said) == ["monitor", "position"]
+    assert offset(said["position"]) >= offset(position(said["monitor"]))
     return str(said["monitor"])
 
 
@@ -92,7 +93,8 @@ def test_a_set_that_cannot_be_made_says_why(long: Edge) -> None:
     for body, status in bad:
         answer = long.post("/.fresh/watch", body)
         assert_cacheable(answer)
-        assert answer.status == status and answer.problem, (body, answer)
+        assert answer.status == status, (body, answer)
+        assert answer.problem
     assert gone in long.post("/.fresh/watch", {"monitors": [good, gone]}).problem
     assert long.get("/.fresh/watch").status == 405
     assert long.post(good, {}).status == 405

@@ -71,6 +71,23 @@ def test_a_change_of_something_else_ends_no_wait(long: Edge) -> None:
     assert told(peer.response())["position"] == mine != other
 
 
+def test_the_end_of_a_lifetime_is_a_change_to_those_who_wait(long: Edge) -> None:
+    first = long.monitor("/second")
+    page = json.loads(long.post("/.fresh/watch", {"monitors": [first, long.monitor("/a")]}).body)["monitor"]
+    with long.connect() as one, long.connect() as many:
+        for peer, url in ((one, first), (many, page)):
+            peer.send(request(url, host=peer.host))
+        said = told(one.response())
+        assert told(many.response())["changes"] == said["changes"]
+        assert said["changes"] == [{"url": "/second", "pinned": f"/second?fresh={said['position']}"}]
+        again = one.get(said["changes"][0]["pinned"])
+        assert again.all("cache-control") == ["public, max-age=1"]
+        assert offset(again["fresh-position"]) > offset(said["position"])
+        assert monitor(again) == said["next"]
+        # Read again, it lasts as long again; also if nobody waits at its end.
+        assert told(one.get(said["next"]))["changes"]
+
+
 def test_everybody_with_the_newest_representation_waits_on_one_url(long: Edge) -> None:
     for _ in range(5):
         long.change("/b")
@@ -159,6 +176,10 @@ def test_what_is_not_known_here_is_gone(long: Edge) -> None:
         assert answer.status == 410
         assert answer["cache-control"] == "public, max-age=1"
         assert answer.problem
+        # What is read at the position that it names comes from no cache, which might lead here again.
+        at = json.loads(answer.body)["position"]
+        assert offset(at) > offset(long.get("/a")["fresh-position"])
+        assert offset(long.get(f"/a?fresh={at}")["fresh-position"]) >= offset(at)
 
 
 def test_after_a_restart_every_url_of_before_is_gone(long: Edge) -> None:

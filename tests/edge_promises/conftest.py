@@ -9,11 +9,10 @@ from freshwire.testing import LiveNode, node
 from tests.promises.conftest import OPTIONS
 from tests.promises.site import Site
 
-CYCLE_S = 0.1
-"""So that many end with nothing while a test runs."""
+CYCLE_S = 1
 
-IMPATIENT: dict[str, Any] = {**OPTIONS, "app_timeout_s": 1.0, "watch_cycle_s": CYCLE_S, "max_sets": 6}
-"""So few sets that some are not there any more when somebody waits on them."""
+IMPATIENT: dict[str, Any] = {**OPTIONS, "app_timeout_s": 1.0, "watch_cycle_s": CYCLE_S, "max_sets": 2}
+"""So few sets that they are often gone when somebody waits on one."""
 
 
 @pytest.fixture(scope="package")

@@ -61,6 +61,7 @@ class Follower:
     notices: int = 0
     gone: int = 0
     """Times that it was told that its position means nothing any more."""
+    _gone_again: bool = False
     _turn: int = 0
 
     def __str__(self) -> str:
@@ -142,16 +143,9 @@ class Follower:
 
     def _has_waited(self, response: Response) -> None:
         if response.status == 410:
-            self.gone += 1
-            self.monitor = ""
-            now = json.loads(response.body).get("position")
-            path = self.client.resource.path
-            if now:
-                self.pinned, self.notice = f"{path}?fresh={now}", now
-                self._read(self.pinned)
-            else:
-                self._read(path)
+            self._lost(json.loads(response.body).get("position", ""))
             return
+        self._gone_again = False
         if response.status != 200:
             self.doing = Doing.RESTING
             return
@@ -163,6 +157,17 @@ class Follower:
                 self._follow(said["position"], change)
                 return
         self._wait()
+
+    def _lost(self, now: str) -> None:
+        """Read from where the node says it is now: what a cache has may lead to the same set again."""
+        self.gone += 1
+        self.monitor = ""
+        self.pinned, self.notice = (f"{self.client.resource.path}?fresh={now}", now) if now else ("", "")
+        if self._gone_again:  # a cache may keep what it was told for a second
+            self.doing = Doing.RESTING
+        else:
+            self._gone_again = True
+            self._read(self.pinned or self.client.resource.path)
 
     def _follow(self, position: str, change: dict[str, Any]) -> None:
         if self.takes_bodies and "body" in change:

@@ -89,7 +89,9 @@ HIDE = """(hidden) => {
 }"""
 
 
-def test_a_tab_that_nobody_sees_sleeps_and_catches_up_at_once_when_it_is_seen(live: LiveNode, tab: Open) -> None:
+def test_a_tab_that_nobody_sees_sleeps_and_catches_up_at_once_when_it_is_seen(
+    live: LiveNode, tab: Open
+) -> None:
     page = tab(live.url)
     page.evaluate("void follow('/match', {sleepMs: 10})")
     page.wait_for_function("last.status === 'live'")
@@ -140,7 +142,9 @@ def test_when_the_network_is_back_it_does_not_wait(live: LiveNode, tab: Open) ->
     page.wait_for_function("last.status === 'live' && last.value.goals === 1")
 
 
-def test_people_who_share_a_browser_are_kept_apart_by_name(live: LiveNode, tab: Open, chromium: Browser) -> None:
+def test_people_who_share_a_browser_are_kept_apart_by_name(
+    live: LiveNode, tab: Open, chromium: Browser
+) -> None:
     pages = []
     for name in ("ada", "eve"):
         context = chromium.new_context()

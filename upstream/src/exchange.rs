@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed, Ordering::SeqC
 use std::time::Duration;
 
 /// How long an upstream may be silent once a client has ended its side: most have left, few still read.
-const LEAVING_PATIENCE: Duration = Duration::from_secs(2);
+const LEAVING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub struct Exchange {

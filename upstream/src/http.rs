@@ -1,4 +1,4 @@
-//! A request and its response, streamed both ways.
+//! A request on its way to an upstream, until there is a response (`response` passes that on).
 //!
 //! A request is sent once. It is sent again only if the upstream cannot have acted on it twice: hyper never wrote it, or
 //! it is idempotent, has no body, and the connection it went out on, an old one, ended before a byte of the response
@@ -9,26 +9,22 @@ use crate::connection::Use;
 use crate::exchange::Exchange;
 use crate::fields::{self, Framing};
 use crate::lease::{Lease, Need};
+use crate::response;
 use crate::thread::Thread;
-use bytes::Bytes;
-use freshwire_engine::app::{Answer, Request, ResponseHead};
+use freshwire_engine::app::{Answer, Request};
 use freshwire_engine::http::refusal::Refusal;
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::header::HeaderMap;
 use hyper::{Method, Response, Uri};
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
-use std::time::Duration;
 use tokio::time::timeout;
 
 /// Serve one request.
 pub async fn serve(thread: &Arc<Thread>, exchange: &Arc<Exchange>, mut request: Request) {
     let outcome = match ask(thread, exchange, &mut request).await {
-        Ok((lease, response)) => respond(thread, exchange, &request, lease, response).await,
+        Ok((lease, response)) => response::respond(thread, exchange, &request, lease, response).await,
         Err(refusal) => Err(refusal),
     };
     if let Err(refusal) = outcome {
@@ -179,102 +175,4 @@ pub fn no_response(error: &hyper::Error) -> Refusal {
         return Refusal::new(502, "upstream_malformed", "what the upstream answers is not HTTP/1.1");
     }
     Refusal::new(502, "upstream_closed", "the upstream closed the connection before it answered")
-}
-
-/// Why a response is not passed on.
-pub fn ambiguous(why: &str) -> Refusal {
-    Refusal::new(502, "upstream_malformed", format!("the upstream's response is ambiguous: {why}"))
-}
-
-/// Pass the response on, and keep the connection if that went well.
-async fn respond(
-    thread: &Arc<Thread>,
-    exchange: &Arc<Exchange>,
-    request: &Request,
-    lease: Lease,
-    response: Response<Incoming>,
-) -> Result<(), Refusal> {
-    let to_head = &*request.method == "HEAD";
-    let head =
-        fields::response_head(response.status().as_u16(), response.headers(), to_head).map_err(ambiguous)?;
-    let keep = keeps(thread, response.headers());
-    pass(thread, exchange, head, response.into_body()).await?;
-    // Of a request that was answered before it was sent, nothing more is sent.
-    exchange.ears.close();
-    lease.release(thread, keep).await;
-    Ok(())
-}
-
-/// How long an idle connection is kept: a second less than the upstream says, if it says so.
-fn keeps(thread: &Thread, headers: &HeaderMap) -> Duration {
-    let own = seconds(thread.common.options.upstream_idle_timeout_s);
-    fields::keeps_s(headers).map_or(own, |theirs| own.min(Duration::from_secs(theirs.saturating_sub(1))))
-}
-
-/// Pass on head and body. The error, after its head or before it: the body does not come to its end.
-pub async fn pass(
-    thread: &Thread,
-    exchange: &Exchange,
-    head: ResponseHead,
-    mut body: Incoming,
-) -> Result<(), Refusal> {
-    let limit_s = thread.common.options.upstream_read_timeout_s;
-    let cut = |detail: String| Refusal::new(502, "upstream_cut", detail);
-    let mut head = Some(Box::new(head));
-    let mut say = |data: Bytes, more: bool| match head.take() {
-        Some(head) => exchange.answer(Answer::Start { head, body: data, more }),
-        None => exchange.answer(Answer::Data { data, more }),
-    };
-    if body.is_end_stream() {
-        say(Bytes::new(), false);
-        return Ok(());
-    }
-    let mut piece = soon(&mut body).await;
-    if piece.is_none() {
-        say(Bytes::new(), true);
-    }
-    loop {
-        let next = match piece.take() {
-            Some(next) => next,
-            None => timeout(seconds(limit_s), body.frame()).await.map_err(|_| {
-                cut(format!("the upstream's response stopped for {limit_s} s (upstream_read_timeout_s)"))
-            })?,
-        };
-        exchange.progressed();
-        let Some(next) = next else {
-            say(Bytes::new(), false);
-            return Ok(());
-        };
-        let next = next.map_err(|_| cut("the upstream's response is cut short".into()))?;
-        match next.into_data() {
-            Ok(data) => {
-                let more = !body.is_end_stream();
-                say(data, more);
-                if !more {
-                    return Ok(());
-                }
-                exchange.drained().await;
-            }
-            Err(other) => {
-                let trailers = other.into_trailers().unwrap_or_default();
-                say(Bytes::new(), true);
-                exchange.answer(Answer::Trailers(fields::trailers(&trailers)));
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// The first piece of a body, if it is there once hyper's task has been let run: then head and body go out in one.
-async fn soon(body: &mut Incoming) -> Option<Option<Result<Frame<Bytes>, hyper::Error>>> {
-    for turn in 0..2 {
-        if turn > 0 {
-            tokio::task::yield_now().await;
-        }
-        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await;
-        if let Poll::Ready(piece) = polled {
-            return Some(piece);
-        }
-    }
-    None
 }

@@ -3,7 +3,7 @@
 //!
 //! A shard's request crosses a [`mailbox`] into a [`thread`], whose loop makes a task of it: [`http`] or [`websocket`]. The task
 //! finds a connection ([`lease`], [`pool`], [`balance`]), lets hyper speak ([`connection`]), translates heads ([`fields`])
-//! and moves bodies ([`body`], [`exchange`]). What it says to the engine waits in the [`outbox`] until the thread sleeps.
+//! and moves bodies ([`body`], [`response`]). What it says to the engine waits in the [`outbox`] until the thread sleeps.
 //! The engine holds back what a client sends until it is wanted, and counts what it has not taken: both ways, a slow end
 //! slows the other.
 mod address;
@@ -19,6 +19,7 @@ mod lease;
 mod mailbox;
 mod outbox;
 mod pool;
+mod response;
 mod thread;
 mod websocket;
 

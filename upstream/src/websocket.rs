@@ -10,6 +10,7 @@ use crate::exchange::Exchange;
 use crate::fields::{self, Framing};
 use crate::http;
 use crate::lease::{Lease, Need};
+use crate::response;
 use crate::thread::Thread;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -25,6 +26,7 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -141,11 +143,11 @@ fn agreed(
 async fn deny(
     thread: &Arc<Thread>,
     exchange: &Arc<Exchange>,
-    response: Response<Incoming>,
+    denial: Response<Incoming>,
 ) -> Result<(), Refusal> {
-    let head = fields::response_head(response.status().as_u16(), response.headers(), false)
-        .map_err(http::ambiguous)?;
-    http::pass(thread, exchange, head, response.into_body()).await
+    let head = fields::response_head(denial.status().as_u16(), denial.headers(), false)
+        .map_err(response::ambiguous)?;
+    response::pass(thread, exchange, head, denial.into_body(), response::When::AtOnce).await
 }
 
 fn closing(code: u16, reason: &str) -> Answer {
@@ -156,23 +158,23 @@ fn closing(code: u16, reason: &str) -> Answer {
 async fn talk(thread: &Arc<Thread>, exchange: &Arc<Exchange>, io: Io) {
     let (mut from, mut to) = tokio::io::split(io);
     let (ping, pings) = mpsc::channel(PONGS);
-    let ended = {
-        let hears = hear(thread, exchange, &mut from, &ping);
-        let says = say(exchange, &mut to, pings);
-        tokio::select! {
+    {
+        let mut hears = pin!(hear(thread, exchange, &mut from, ping));
+        let mut says = pin!(say(exchange, &mut to, pings));
+        let ended = tokio::select! {
             biased;
-            end = hears => Some(end),
-            () = says => None,
-        }
-    };
-    match ended {
-        Some(end) => exchange.answer(end),
-        // The client's close frame is on its way: the upstream may still answer it.
-        None => {
-            let mut rest = [0; 256];
-            let _ =
-                timeout(CLOSING, async { while from.read(&mut rest).await.is_ok_and(|n| n > 0) {} }).await;
-        }
+            end = &mut hears => Some(end),
+            () = &mut says => None,
+        };
+        let _ = match ended {
+            Some(end) => {
+                exchange.answer(end);
+                // What is still to be said to the upstream: the answer to its close frame, last.
+                timeout(CLOSING, says).await
+            }
+            // The client's close frame is on its way: the upstream may answer it.
+            None => timeout(CLOSING, hears).await.map(drop),
+        };
     }
     let _ = timeout(CLOSING, to.shutdown()).await;
 }
@@ -182,7 +184,7 @@ async fn hear(
     thread: &Arc<Thread>,
     exchange: &Arc<Exchange>,
     from: &mut ReadHalf<Io>,
-    ping: &mpsc::Sender<Reply>,
+    ping: mpsc::Sender<Reply>,
 ) -> Answer {
     let options = &thread.common.options;
     let limits = DecoderLimits {
@@ -236,12 +238,14 @@ async fn say(exchange: &Arc<Exchange>, to: &mut WriteHalf<Io>, mut replies: mpsc
         let mut last = false;
         tokio::select! {
             biased;
-            Some(reply) = replies.recv() => match reply {
-                Reply::Pong(data) => frame(Op::Pong, &data, &mut out),
-                Reply::Close(code) => {
+            reply = replies.recv() => match reply {
+                Some(Reply::Pong(data)) => frame(Op::Pong, &data, &mut out),
+                Some(Reply::Close(code)) => {
                     close_frame(code, "", &mut out);
                     last = true;
                 }
+                // Nobody hears the upstream any more.
+                None => return,
             },
             spoken = poll_fn(|cx| exchange.ears.poll_spoken(cx)) => {
                 taken = true;

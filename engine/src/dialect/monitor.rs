@@ -4,7 +4,7 @@
 //! Called by the shard that has the request, and by the hub, once for all who wait on one URL.
 use crate::dialect::merge_patch;
 use crate::http::fields::Fields;
-use crate::http::refusal::problem;
+use crate::http::refusal::{problem, problem_with};
 use crate::http::response::{BodyFraming, DateClock, LAST_CHUNK, write_head};
 use crate::hub::{Encode, Form};
 use crate::resource::carried::Body;
@@ -82,10 +82,7 @@ impl Words {
     /// Why nobody can wait here, with the position of now: a read that is pinned to it gets past every old copy, whose
     /// `Link` would only lead here again.
     pub fn gone(&self, detail: &str, head: u64) -> Vec<u8> {
-        let mut text = problem(410, detail);
-        text.pop(); // the brace at its end
-        text.extend_from_slice(format!(",\"position\":\"{}\"}}", self.position(head)).as_bytes());
-        text
+        problem_with(410, detail, "position", &self.position(head).to_string())
     }
 
     /// One set of many, and the position of now.

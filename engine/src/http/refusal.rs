@@ -47,6 +47,14 @@ pub fn problem(status: u16, detail: &str) -> Vec<u8> {
     format!(r#"{{"type":"about:blank","title":"{title}","status":{status},"detail":{detail}}}"#).into_bytes()
 }
 
+/// The same with a member more (RFC 9457 §3.2).
+pub fn problem_with(status: u16, detail: &str, name: &str, value: &str) -> Vec<u8> {
+    let mut problem = problem(status, detail);
+    problem.pop();
+    problem.extend_from_slice(format!(r#","{name}":{}}}"#, serde_json::Value::from(value)).as_bytes());
+    problem
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 //!
 //! The files here are rules over values: no socket, no clock (`now_ms` is handed in, monotonic), nothing to wait for.
 //! The shard that answers a request asks them in this order: [`key`] names the variant, [`cache`] has it or not,
-//! [`freshness`] says whether it may be used, [`conditional`] whether a 304 is enough, [`annotate`] what to add. What the
+//! [`freshness`] says whether it may be used, [`conditional`] whether a 304 is enough, [`range`] whether a part, [`annotate`] what to add. What the
 //! application answers goes through [`validation`] (if it was asked about a copy), [`policy`] and [`outgoing`] into a [`representation`]; what a write changes is said by
 //! [`invalidation`] and remembered by [`tags`].
 pub mod annotate;
@@ -23,6 +23,7 @@ pub mod pinned;
 pub mod policy;
 pub mod position;
 pub mod purges;
+pub mod range;
 pub mod representation;
 pub mod set;
 pub mod sets;

@@ -310,11 +310,6 @@ impl Sets {
         concerned.into_iter().collect()
     }
 
-    /// Over how many seconds readers better spread their re-reads after the newest change.
-    pub fn spread_s(&self, key: Key) -> f32 {
-        self.sets.get(key).map_or(0.0, |set| set.spread_s)
-    }
-
     /// The resources of a set that everybody may read.
     pub fn public_resources(&self, key: Key) -> Vec<ResourceKey> {
         let public = |key: &Key| match self.sets.get(*key)? {
@@ -331,6 +326,11 @@ impl Sets {
             Some(Kind::One { .. }) => vec![key],
             None => vec![],
         }
+    }
+
+    /// Over how many seconds readers better spread their re-reads after the newest change.
+    pub fn spread_s(&self, key: Key) -> f32 {
+        self.sets.get(key).map_or(0.0, |set| set.spread_s)
     }
 
     /// One wait more, or less, is held on a set: it is not given up while there is one.

@@ -14,9 +14,11 @@ use crate::resource::grid::Grid;
 use crate::resource::key::{Audience, Selectors, VariantKey, Vary, canonical_fields};
 use crate::resource::monitors::Link;
 use crate::resource::policy::{Sharing, is_representation};
+use crate::resource::range;
 use crate::resource::representation::{Made, Representation};
 use crate::resource::token::expires_unix_s;
 use crate::resource::watch::{Opened, Reader, Source};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -28,10 +30,19 @@ impl Shard {
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let Some(resource) = work.resource.clone() else { return };
         let once = matches!(work.intent, Intent::Once);
-        if once && (work.fields.get("range").is_some() || conditional::for_origin(&work.fields)) {
+        let in_part = work.fields.get("range").is_some();
+        if once && conditional::for_origin(&work.fields) {
             return self.call(key, vec![], None);
         }
         let kept = resources.cache.lookup(&resource, &work.fields, work.credentials);
+        if once && in_part {
+            let fresh = kept.filter(|kept| &*work.method == "GET" && self.is_usable(kept));
+            let part = fresh.as_deref().and_then(|kept| range::wanted(&work.fields, kept));
+            return match (fresh, part) {
+                (Some(kept), Some(part)) => self.serve_part(key, &kept, part),
+                _ => self.call(key, vec![], None),
+            };
+        }
         if let Some(kept) = &kept
             && (self.is_usable(kept) || work.waited_for(kept))
             && (once || kept.is_public() || !work.credentials)
@@ -267,6 +278,30 @@ impl Shard {
         write_head(&mut out, minor, code, &fields, framing, keep_alive, self.date.at(self.unix_s));
         self.complete(key);
         if with_body { self.give_kept(key, out, &rep.body) } else { self.give(key, out) }
+    }
+
+    /// Answer with some of the bytes of a copy, or with 304 if the client has it. It says no position: who has a part does
+    /// not have what a watch compares with.
+    fn serve_part(&mut self, key: Key, copy: &Arc<Representation>, part: Range<usize>) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(work) = conn.work.as_deref_mut() else { return };
+        if conditional::evaluate(&work.fields, copy) == Outcome::NotModified {
+            return self.serve(key, copy, CacheStatus::Hit);
+        }
+        let mut fields = annotate::fields(copy).without(|name| name == b"fresh-position");
+        let (last, whole) = (part.end - 1, copy.body.len());
+        fields.push_display("content-range", format_args!("bytes {}-{last}/{whole}", part.start));
+        annotate::age(&mut fields, copy, self.now_ms);
+        annotate::cache_status(&mut fields, CacheStatus::Hit);
+        (work.status, work.cache, work.position) = (206, CacheStatus::Hit.word(), copy.position.offset);
+        work.sent_bytes = part.len() as u64;
+        let (minor, keep_alive) = (work.minor, conn.keep_alive);
+        let framing = BodyFraming::Length(part.len() as u64);
+        let mut out = self.buffer(key);
+        write_head(&mut out, minor, 206, &fields, framing, keep_alive, self.date.at(self.unix_s));
+        self.shared.metrics.hits.fetch_add(1, Relaxed);
+        self.complete(key);
+        self.give_kept(key, out, &copy.body.slice(part));
     }
 
     /// Open a watch with a representation that was just read, or is still fresh.

@@ -7,7 +7,6 @@
 use super::Shard;
 use crate::dialect::monitor;
 use crate::http::fields::Fields;
-use crate::http::refusal::problem;
 use crate::net::slab::Key;
 use crate::resource::key::{Audience, Vary};
 use crate::resource::pinned::{self, Answer};
@@ -27,7 +26,7 @@ impl Shard {
         self.shared.metrics.refused("position");
         let detail = "this log has no such position (yet): read the resource without it";
         let fields = monitor::fields("application/problem+json", 1);
-        self.reply_to_wait(key, 410, fields, &problem(410, detail));
+        self.reply_to_wait(key, 410, fields, &self.gone(detail));
     }
 
     /// A fresh copy for a request that is pinned to a later position than its own: nothing it depends on has changed

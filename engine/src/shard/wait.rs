@@ -156,8 +156,13 @@ impl Shard {
                 shared.metrics.waits_held.fetch_add(1, Relaxed);
                 self.log(key);
                 // From here on it holds nothing of its request.
-                if let Some(conn) = self.conns.get_mut(key) {
-                    conn.work = None;
+                let Some(conn) = self.conns.get_mut(key) else { return };
+                conn.work = None;
+                if asked.events {
+                    conn.input = None;
+                    if conn.unread {
+                        self.again.push(key);
+                    }
                 }
                 if let Some((set, resources)) = carry {
                     self.carry(key, set, resources);
@@ -373,11 +378,14 @@ impl Shard {
         if status == 503 {
             fields.push("retry-after", self.retry_after());
         }
-        let body = match status {
-            410 => self.shared.words.gone(detail, self.shared.resources.log.head()),
-            _ => problem(status, detail),
-        };
-        self.reply_to_wait(key, status, fields, &body);
+        let problem = if status == 410 { self.gone(detail) } else { problem(status, detail) };
+        self.reply_to_wait(key, status, fields, &problem);
+    }
+
+    /// The problem of a position or a set that is not known, with a position from which to go on. It is a new one, so that
+    /// no cache has what is pinned to it: a copy that a cache has may itself lead to the set that is gone.
+    pub(super) fn gone(&self, detail: &str) -> Vec<u8> {
+        self.shared.words.gone(detail, self.shared.resources.log.advance())
     }
 
     /// A whole answer.

@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from freshwire._engine import Node
+from freshwire._engine import Engine, Node
 from freshwire.asgi.lifespan import SHUTDOWN_TIMEOUT_S, STARTUP_TIMEOUT_S, Lifespan, LifespanError, Mode
 from freshwire.asgi.types import Application
 
 if TYPE_CHECKING:
-    from freshwire._engine import ProxyNode
     from freshwire.purge import Cache, Purging
 
 _node: Node | None = None
@@ -145,7 +144,7 @@ class Server:
         self._log.error(text, exc_info=error)
 
 
-def purging(node: Node | ProxyNode, caches: Sequence[Cache], options: Mapping[str, Any]) -> Purging | None:
+def purging(node: Engine, caches: Sequence[Cache], options: Mapping[str, Any]) -> Purging | None:
     """What purges caches of what changes in a node; None: there are none. Before the node starts."""
     if not caches:
         return None

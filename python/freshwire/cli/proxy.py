@@ -28,7 +28,7 @@ UpstreamArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="UPSTREAM...",
-        help="Where the application is: http://host:port[/base] or unix:/path; several of the same share the work.",
+        help="Where the application is: http://host:port or unix:/path; several of the same share the work.",
         show_default=False,
     ),
 ]

@@ -21,7 +21,7 @@ EVENTS = "text/event-stream"
 SUBPROTOCOL = "freshwire.v1"
 HEARTBEAT_S = 30.0
 """A node's heartbeat comes within this by default, seconds."""
-POLL_S = 3
+POLL_S = 2
 """How long a long poll waits, seconds."""
 
 Read = Callable[[], Awaitable[bytes]]

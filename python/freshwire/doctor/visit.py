@@ -94,8 +94,8 @@ class Visit:
 
     # What the node counts
 
-    async def count(self) -> int | None:
-        """The requests that have reached the node, without those of counting; None if it cannot be asked."""
+    async def count(self, figure: str = "requests") -> int | None:
+        """A figure of the node; None if it cannot be asked. Of its requests, without those that ask it."""
         if self.admin_socket is not None:
             transport = httpx.AsyncHTTPTransport(uds=str(self.admin_socket))
             url = "http://localhost/stats"
@@ -109,7 +109,7 @@ class Visit:
             try:
                 response = await http.get(url, headers={} if transport else self.headers)
                 figures = response.json()
-                counted = int(figures["requests"]) if response.status_code == 200 else None
+                counted = int(figures[figure]) if response.status_code == 200 else None
             except (httpx.TransportError, ValueError, KeyError, TypeError):
                 counted = None
         if counted is None:
@@ -117,7 +117,7 @@ class Visit:
                 raise OptionError(f"--admin-socket {self.admin_socket}: no node's figures are there")
             return None
         self._uncounted += 1
-        return counted - self._uncounted
+        return counted - (self._uncounted if figure == "requests" else 0)
 
     @property
     def prefix(self) -> str:

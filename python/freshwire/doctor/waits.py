@@ -58,9 +58,9 @@ async def collapse(visit: Visit) -> Outcome:
     if not started:
         return Outcome(name, "it changes too often to see a wait end by itself", checked=False)
     visit.say(f"{visit.waits} waiting on one URL")
-    before = await visit.count()
+    before = await visit.count("waits")
     waited = await asyncio.gather(*(_wait(visit, started) for _ in range(visit.waits)))
-    after = await visit.count()
+    after = await visit.count("waits")
     return _judged(visit, list(waited), None if before is None or after is None else after - before)
 
 
@@ -91,7 +91,7 @@ def _judged(visit: Visit, waited: list[Waited], counted: int | None) -> Outcome:
         )
     figures["at_the_node"] = counted
     seen = f"{len(waited)} waits on one URL were {counted} requests at the node, {by}, in {lasted_s:.1f} s"
-    if counted > max(2, len(waited) // 5):
+    if not cut and counted > max(2, len(waited) // 5):
         cache = any(told) or not {"HAProxy", "Caddy"}.issuperset(visit.in_front)
         findings.append(visit.finding("wait-not-collapsed" if cache else "no-cache-in-front", seen))
     return Outcome(name, seen, findings=findings, figures=figures)
