@@ -38,6 +38,10 @@ DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
 PROVE := $(VENV)/.prove
 
+CLIENT := clients/js
+CLIENT_MODULES := $(CLIENT)/node_modules/.installed
+CLIENT_BUILT := $(CLIENT)/dist/freshwire.min.js
+
 .DEFAULT_GOAL := help
 # Every target with a description after it.
 .PHONY: FORCE $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -56,7 +60,9 @@ demo: setup-build $(BUILT) ## start a node with the departures board on real dat
 demo-edge: setup-test $(BUILT) ## the same behind nginx and Varnish, with 100 watchers through each (WATCHERS=100)
 	@PORT=$(PORT) WATCHERS=$(WATCHERS) tools/demo-edge
 
-test: setup-test $(DEV) ## build and run every test (PYTEST_ARGS="-k name")
+client: $(CLIENT_BUILT) ## build the browser client into clients/js/dist
+
+test: setup-test $(DEV) $(CLIENT_BUILT) ## build and run every test (PYTEST_ARGS="-k name")
 	@tools/test $(PYTEST_ARGS)
 
 check: setup-build $(DEV) ## format, lint and types
@@ -114,7 +120,7 @@ fmt: $(DEV) ## format everything
 	$(BIN)/ruff check --fix
 
 clean: ## remove what was built
-	rm -rf $(VENV) target $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target $(CLIENT)/node_modules $(CLIENT)/dist $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: setup-build setup-test setup-prove setup-peers ready
@@ -127,7 +133,7 @@ setup-prove:
 setup-peers:
 	@tools/setup peers
 # All that tools/test needs.
-ready: setup-test $(DEV)
+ready: setup-test $(DEV) $(CLIENT_BUILT)
 
 $(TOOLS): | setup-build
 	$(PYTHON) -m venv $(VENV)
@@ -149,3 +155,10 @@ $(BENCH): $(BUILT)
 $(PROVE): $(BUILT)
 	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev,prove
 	@touch $@
+
+$(CLIENT_MODULES): $(CLIENT)/package-lock.json | setup-test
+	cd $(CLIENT) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+$(CLIENT_BUILT): $(CLIENT_MODULES) $(CLIENT)/build.mjs $(CLIENT)/tsconfig.json $(shell find $(CLIENT)/src $(CLIENT)/test)
+	cd $(CLIENT) && node build.mjs --tests

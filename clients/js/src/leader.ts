@@ -48,7 +48,8 @@ export function lead(settings: Settings, publish: (news: News) => void, signal: 
     settle,
     add(resource) {
       const { url } = resource;
-      if (!feeds.has(url)) feeds.set(url, feedOf(resource, leader));
+      if (feeds.has(url)) return;
+      feeds.set(url, feedOf(resource, leader));
       settle();
     },
     remove(url) {
@@ -85,7 +86,7 @@ export function lead(settings: Settings, publish: (news: News) => void, signal: 
       const ms = spread(Math.min(settings.promoteMs * 2 ** times, LONGEST_DEMOTION_MS));
       demotions.set(transport + origin, [Date.now() + ms, times + 1]);
       settle();
-      setTimeout(settle, ms + 1);
+      void sleep(ms + 1, signal).then(settle);
     },
   };
   return leader;

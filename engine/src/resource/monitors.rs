@@ -262,9 +262,9 @@ impl Monitors {
                 let behind = |held: &&Held| held.asked.since < sets.newest(*set);
                 let Some(Held { asked, .. }) = held.get(topic).filter(behind) else { continue };
                 // All since the position in the URL, not since the last news: who was behind gets only this.
-                let (changes, spread_s) = (sets.changes(*set, asked.since), sets.spread_s(*set));
-                let offset = sets.newest(*set);
-                let news = News { set: name, offset, changes, cycle: asked.cycle, spread_s };
+                let changes = sets.changes(*set, asked.since);
+                let (offset, cycle, spread_s) = (sets.newest(*set), asked.cycle, sets.spread_s(*set));
+                let news = News { set: name, offset, changes, cycle, spread_s };
                 self.hub.publish(*topic, false, Some(announced), self.notices.news(news));
             }
         }
