@@ -98,7 +98,7 @@ fuzz: setup-build ## look for inputs that break a property (about 20 minutes; FU
 loom: setup-build ## try every order of steps of the inbox and the ring
 	RUSTFLAGS="--cfg loom" cargo test --quiet --locked --package freshwire-engine --release --target-dir target/loom --test loom
 
-sanitize: setup-build ## the engine's tests with AddressSanitizer and LeakSanitizer
+sanitize: setup-test $(DEV) ## the engine's tests, and those of hosting, with AddressSanitizer and LeakSanitizer
 	tools/sanitize
 
 faults: setup-test $(DEV) ## bad days at their full size: everything fails in turn, and clients judge (FAULTS_ARGS="--minutes 60")
