@@ -16,11 +16,15 @@ from benchmarks.edge.ways import WAYS
 needs_cargo = pytest.mark.skipif(shutil.which("cargo") is None, reason="the load client is built with cargo")
 
 
+MANY = 1100
+"""More than nginx counts in the bits that it has for who wants the same answer."""
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a run of two ways found: through nginx as it should be, and through Varnish without pins."""
     file = tmp_path_factory.mktemp("edge") / "edge.json"
-    few = ["--clients", "40", "--seconds", "3", "--changes", "1", "--json", str(file)]
+    few = ["--clients", str(MANY), "--seconds", "3", "--changes", "1", "--json", str(file)]
     assert main([*few, "--only", "nginx,varnish-plain"]) == 0
     said: dict[str, Any] = json.loads(file.read_text())
     return said
@@ -29,13 +33,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @needs_cargo
 def test_what_is_promised_is_kept_and_what_is_not_is_seen(made: dict[str, Any]) -> None:
     pinned, plain = made["outcomes"]
-    assert (pinned["way"], pinned["there"], pinned["changes"]) == ("nginx", 40, 3)
+    assert (pinned["way"], pinned["there"], pinned["changes"]) == ("nginx", MANY, 3)
     assert (pinned["stale"], pinned["missed"], pinned["failed"]) == (0, 0, 0)
     assert 1 <= pinned["origin_waits"] <= pinned["waits_allowed"]
     assert pinned["origin_reads"] == 4
     assert (plain["way"], plain["failed"]) == ("varnish-plain", 0)
     assert plain["stale"] == plain["reads"] > 0
-    assert plain["missed"] == 40
+    assert plain["missed"] == MANY
 
 
 @needs_cargo
