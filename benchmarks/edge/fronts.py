@@ -33,13 +33,16 @@ BACKLOG = 1024
 
 
 @contextlib.contextmanager
-def front(name: str, upstream_port: int, changes: Mapping[str, str] | None = None) -> Iterator[Server]:
+def front(
+    name: str, upstream_port: int, changes: Mapping[str, str] | None = None, port: int = 0
+) -> Iterator[Server]:
     """One of them, before what listens on a port.
 
     changes: texts of its configuration, and what stands in their place.
+    port: where it listens itself; a free one if not given.
     """
     with tempfile.TemporaryDirectory(prefix="freshwire-edge-") as folder:
-        place, port = Path(folder), free_port()
+        place, port = Path(folder), port or free_port()
         place.chmod(0o755)
         text = adapted(name, place, port, upstream_port)
         for there, wanted in (changes or {}).items():
