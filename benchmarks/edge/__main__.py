@@ -24,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.edge", description=__doc__)
     parser.add_argument("--clients", type=int, default=10_000, help="how many (%(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=40.0, help="how long each way is measured (%(default)s)"
+        "--seconds", type=float, default=60.0, help="how long each way is measured (%(default)s)"
     )
-    parser.add_argument("--changes", type=float, default=0.2, help="changes a second (%(default)s)")
+    parser.add_argument("--changes", type=float, default=0.05, help="changes a second (%(default)s)")
     parser.add_argument("--only", metavar="WAY,...", help=f"ways: {', '.join(names)}")
     parser.add_argument(
         "--json", type=Path, default=report.RESULTS, help="where the figures go (%(default)s)"

@@ -113,7 +113,7 @@ def measure(way: Way, clients: int, seconds: float, changes_a_second: float) -> 
         origin_reads=after[1] - before[1],
         stale=said["stale"],
         early=said["early"],
-        missed=0 if polls else said["there"] - said["newest"],
+        missed=0 if polls else said["behind"],
         failed=waits.get("failed", 0)
         + waits.get("gone", 0)
         + sum(said["failed"].values())

@@ -54,7 +54,7 @@ def rows(made: dict[str, Any]) -> list[list[str]]:
                 allowed(outcome["origin_waits"], outcome["waits_allowed"], promised=way.promises),
                 number(outcome["reads"]),
                 allowed(outcome["origin_reads"], outcome["reads_allowed"], promised=way.promises),
-                number(outcome["stale"] + outcome["early"]),
+                number(outcome["stale"]),
                 number(outcome["missed"]) if outcome["waits"] is not None else "",
                 number(outcome["failed"]),
                 "" if delay["p50"] is None else f"{delay['p50']:,.0f} ms, {delay['p99']:,.0f} ms",
@@ -84,8 +84,8 @@ def markdown(made: dict[str, Any]) -> str:
     machine = made["machine"]
     lines = [
         f"Measured on {made['made_at'][:10]} at `{made['commit']}`: {machine['processor']}, "
-        f"{machine['cores']} cores, Linux {machine['kernel']}; {machine['nginx']}, {machine['varnish']}. All of it on this one machine, so the "
-        "delays are shapes; the counts are the result.",
+        f"{machine['cores']} cores, Linux {machine['kernel']}; {machine['nginx']}, {machine['varnish']}. "
+        "All of it on this one machine, so the delays are shapes; the counts are the result.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"|{' --- |' * len(COLUMNS)}",

@@ -56,6 +56,8 @@ pub struct Counts {
     rereads: HashMap<(u64, u64), u64>,
     /// Of those, the ones that were made before the position of their notice, as they say themselves.
     early: u64,
+    /// Reads without a notice that lack a change whose POST had been answered.
+    polled_stale: u64,
     /// The changes whose POST was answered: their position, and their stamp.
     made: Vec<(u64, u64)>,
     changes: HashMap<u64, Reach>,
@@ -140,11 +142,23 @@ impl Counts {
         self.made.push((position, stamp));
     }
 
-    /// Reads because of a notice that do not show a change which they must: it was made at their position or before.
+    /// The newest change whose POST was answered; 0: none.
+    pub fn last_made(&self) -> u64 {
+        self.made.last().map_or(0, |made| made.1)
+    }
+
+    /// A representation was read without any notice.
+    pub fn polled(&mut self, stamp: u64) {
+        self.polled_stale += u64::from(stamp < self.last_made());
+    }
+
+    /// Reads that do not show a change which they must: it was made at the position of their notice or before, or had
+    /// been answered when they came.
     fn stale(&self) -> u64 {
         let is_stale = |at: u64, stamp: u64| self.made.iter().any(|made| made.0 <= at && made.1 > stamp);
         let all = self.rereads.iter();
-        all.filter(|((at, stamp), _)| is_stale(*at, *stamp)).map(|(_, count)| count).sum()
+        let because = all.filter(|((at, stamp), _)| is_stale(*at, *stamp)).map(|(_, count)| count);
+        self.polled_stale + because.sum::<u64>()
     }
 
     /// Whether a change has reached so many since the last mark.
@@ -221,8 +235,10 @@ mod tests {
             counts.reread(least, made_at, stamp);
         }
         counts.told(Told::Nothing);
+        counts.polled(1000);
+        counts.polled(2000);
         let said = counts.as_json(1);
-        assert_eq!((&said["rereads"], &said["stale"], &said["early"]), (&json!(4), &json!(2), &json!(1)));
+        assert_eq!((&said["rereads"], &said["stale"], &said["early"]), (&json!(4), &json!(3), &json!(1)));
         assert_eq!(said["waits"], json!({ "nothing": 1 }));
     }
 

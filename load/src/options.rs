@@ -134,7 +134,8 @@ everybody before the next POST was due.
 
 wait: a member reads, waits on the URL of `Link: <...>; rel=\"monitor\"`, reads what the notice pins and waits on `next`.
 Counted are `waits` by how they ended, `rereads`, those that were `early` (made before the position of their notice), and
-those that were `stale`: without a change whose POST had been answered with a position no later, and a stamp.
+those that were `stale`: without a change whose POST had been answered with a position no later, and a stamp. `behind` is
+how many do not know of the last such change.
 
 Orders on standard input, without --seconds. Each is answered by a line of JSON; so is `ready` at the beginning, once every
 member is there or has failed, and the end of the input or `leave`, which end it. What came before `ready` does not count.

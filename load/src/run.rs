@@ -145,6 +145,7 @@ impl Run<'_> {
     fn marked(&mut self, seconds: f64, client: Value) -> Value {
         let (everybody, expected) = (self.crowd.everybody(), self.crowd.expected());
         self.crowd.counts.settle(expected);
+        let behind = self.crowd.behind();
         let mut said = std::mem::take(&mut self.crowd.counts).as_json(everybody);
         let standing = self.crowd.standing;
         merge(
@@ -152,6 +153,7 @@ impl Run<'_> {
             json!({
                 "seconds": seconds,
                 "newest": self.crowd.newest(),
+                "behind": behind,
                 "there": standing.there,
                 "gone": standing.gone + standing.failed,
                 "failed": self.crowd.failed,

@@ -21,6 +21,7 @@ from .origin import Line
 from .world import EdgeWorld
 
 MOST_FOLLOWERS = 8
+MOST_PAGES = 2
 SOME = 8
 """Of how many examples waits end in one: that takes a second, and nothing makes it shorter."""
 
@@ -97,6 +98,16 @@ class BehindCaches(Application):
     def follow(self, index: int, user: str | None, language: str | None, edge: int, bodies: bool) -> None:
         client = self.client(index, user, language)
         self.world.come(client, self.edge(edge), cookies=user == "bob", bodies=bodies)
+
+    @precondition(lambda self: len(self.world.pages) < MOST_PAGES)
+    @rule(of=st.lists(st.tuples(indices, users, languages), min_size=1, max_size=3), edge=indices)
+    def open_page(self, of: list[Any], edge: int) -> None:
+        clients = {client.resource: client for client in (self.client(*each) for each in of)}
+        self.world.open_page(list(clients.values()), self.edge(edge))
+
+    @rule()
+    def pages_go_on(self) -> None:
+        self.world.pages_go_on()
 
     @precondition(lambda self: self.world.followers)
     @rule(index=indices)

@@ -20,6 +20,7 @@ from tests.promises.site import Site
 from .cache import TEMPERS, Cache, Request, Response, directives, seconds
 from .follower import Doing, Follower, monitor_of
 from .origin import SINCE, Line
+from .page import Page, Part
 
 WATCH = re.compile(r"^/\.fresh/watch/([A-Za-z0-9_-]+)/([0-9a-f]+)-(\d+)\?c=(\d+)$")
 PAUSE_S = 2.0
@@ -49,6 +50,7 @@ class EdgeWorld(World):
         self.edges: list[Cache] = []
         """Those that clients ask."""
         self.followers: list[Follower] = []
+        self.pages: list[Page] = []
         self.shown_by_set: dict[str, set[str]] = {}
         """What the representations that led to a set depend on."""
         self.said: dict[str, dict[str, Any]] = {}
@@ -98,6 +100,14 @@ class EdgeWorld(World):
         self.followers.append(follower)
         follower.come()
         return follower
+
+    def open_page(self, clients: list[Client], edge: Cache) -> Page:
+        """Somebody opens a page with all of these."""
+        self.now += 1
+        page = Page(edge, self._page_told, [Part(client) for client in clients])
+        self.pages.append(page)
+        page.come()
+        return page
 
     # What happens to caches.
 
@@ -180,15 +190,40 @@ class EdgeWorld(World):
         if follower.pinned and response.status == 410 and not response.has("fresh-position"):
             return
         shows = self._check_read(follower.client, response, what, at_least=follower.notice)
+        if shows is not None:
+            self._check_step(what, response, follower.body, follower.position, follower.notice, shows)
+
+    def _check_step(
+        self, what: str, response: Response, has: bytes | None, at: str, notice: str, shows: dict[str, int]
+    ) -> None:
+        """From what a client has to what it reads: not before the notice, and never backwards."""
         position = response.get("fresh-position")
-        if shows is not None and follower.notice:
+        if notice:
             assert position, f"{what}: no position"
-            assert offset(position) >= offset(follower.notice), f"{what}: made at {position}"
-        newer = not follower.position or (position and offset(position) > offset(follower.position))
-        if shows is not None and newer and follower.body is not None:
-            before = json.loads(follower.body)["shows"]
+            assert offset(position) >= offset(notice), f"{what}: made at {position}"
+        newer = not at or (position and offset(position) > offset(at))
+        if newer and has is not None:
+            before = json.loads(has)["shows"]
             for name in before.keys() & shows.keys():
                 assert shows[name] >= before[name], f"{what}: backwards from {before}: {response.body!r}"
+
+    def _page_told(self, page: Page, part: Part | None, request: Request, response: Response) -> None:
+        """Of every answer to a page."""
+        what = f"page, {request.method} {request.target}"
+        if part is None:
+            assert response.status in {200, 410}, f"{what}: {response}"
+            if request.method == "POST" and response.status == 200:
+                united = WATCH.match(json.loads(response.body)["monitor"])
+                assert united, what
+                shown = self.shown_by_set.setdefault(united[1], set())
+                for one in page.parts:
+                    if found := WATCH.match(one.monitor):
+                        shown |= self.shown_by_set[found[1]]
+            return
+        shows = self._check_read(part.client, response, what, at_least=part.notice)
+        if shows is None:
+            return
+        self._check_step(what, response, part.body, part.position, part.notice, shows)
 
     def _check_read(
         self, client: Client, response: Response, what: str, *, at_least: str = ""
@@ -231,7 +266,9 @@ class EdgeWorld(World):
         if held or any(resource.mode != "ok" for resource in self.resources):
             self.pump()
         else:
-            self.until(lambda: all(f.doing is not Doing.READING for f in self.followers), "no answer")
+            self.until(
+                lambda: all(f.doing is not Doing.READING for f in [*self.followers, *self.pages]), "no answer"
+            )
 
     def wait_ends(self, follower: Follower) -> None:
         """Let a cycle go by for a follower that waits."""
@@ -250,6 +287,28 @@ class EdgeWorld(World):
                 return follower.body == self.current(follower.client)
             case _:
                 return False
+
+    def shows_all(self, page: Page) -> bool:
+        """Whether a page shows what is current of all that it may."""
+        if page.doing is Doing.UNWATCHABLE:
+            return True
+        waiting = page.doing is Doing.WAITING
+        return waiting and all(
+            part.body == (self.current(part.client) if self.status(part.client) == 200 else None)
+            or not part.monitor
+            for part in page.parts
+        )
+
+    def pages_go_on(self) -> None:
+        """Those that pause."""
+        for page in self.pages:
+            self._go_on(page)
+
+    def _go_on(self, page: Page) -> None:
+        """After a pause, if it makes one."""
+        if page.doing is Doing.RESTING:
+            self.pass_time(PAUSE_S)
+            page.come()
 
     def settle(self) -> None:
         """Let everything work again, announce everything, and see everybody get what is current."""
@@ -272,7 +331,8 @@ class EdgeWorld(World):
         def done() -> bool:
             self.pump()
             self.wake(lambda f: f.doing is Doing.RESTING or f.doing is Doing.ENDED)
-            return all(map(self.is_up_to_date, self.followers))
+            self.pages_go_on()
+            return all(map(self.is_up_to_date, self.followers)) and all(map(self.shows_all, self.pages))
 
         def late() -> str:
             return "\n".join(
@@ -280,7 +340,7 @@ class EdgeWorld(World):
                 f"{self.current(f.client)!r}"
                 for f in self.followers
                 if not self.is_up_to_date(f)
-            )
+            ) + "\n".join(map(str, self.pages))
 
         self.until_(done, late)
 

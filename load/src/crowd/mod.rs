@@ -204,6 +204,13 @@ impl Crowd {
         newest.map_or(0, |newest| self.members.iter().filter(|member| member.newest == newest).count())
     }
 
+    /// Members that are there and do not know of the newest change whose POST was answered.
+    pub fn behind(&self) -> usize {
+        let last = self.counts.last_made();
+        let there = self.members[..self.size].iter().filter(|member| member.presence == Presence::There);
+        there.filter(|member| member.newest < last).count()
+    }
+
     /// Whether all is answered and the last change has reached everybody, or there was none.
     pub fn is_quiet(&self) -> bool {
         !self.gets.waits()

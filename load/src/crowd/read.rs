@@ -57,7 +57,7 @@ impl Crowd {
                 Seen::Told(told) => counts.told(told),
                 Seen::Reread { least, made_at, stamp } => counts.reread(least, made_at, stamp),
                 Seen::Made(position, stamp) if index >= self.size => counts.made(position, stamp),
-                Seen::Made(..) => {}
+                Seen::Made(_, stamp) => counts.polled(stamp),
             };
             let taken = match received {
                 Ok(Some(0)) => wire.end(transport, &mut seen),

@@ -12,7 +12,7 @@ import httpx
 
 from freshwire.doctor import front
 from freshwire.doctor.report import Finding, Outcome
-from freshwire.doctor.visit import PROMPT_S, Visit
+from freshwire.doctor.visit import Visit
 
 CYCLE_S = 40.0
 """Longer than any wait lasts: a node's watch_cycle_s is 12 by default."""
@@ -99,7 +99,7 @@ def _judged(visit: Visit, waited: list[Waited], counted: int | None) -> Outcome:
 
 async def change(visit: Visit) -> Outcome:
     """Whether a change is told at once, and what is read then is not older than the change."""
-    name, patience_s = "change", PROMPT_S if visit.can_change else visit.idle_s
+    name, patience_s = "change", visit.prompt_s if visit.can_change else visit.idle_s
     before = await visit.get()
     url = front.monitor(before.headers)
     if not url:

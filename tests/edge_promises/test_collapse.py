@@ -1,0 +1,98 @@
+"""What many clients behind caches cost the node: a wait for each cache, a call of the application for each change."""
+
+import itertools
+from typing import Any
+
+import pytest
+from freshwire.testing import LiveNode
+
+from tests.promises.model import Client
+from tests.promises.site import Resource, Site
+
+from .follower import Doing
+from .world import EdgeWorld
+
+FOLLOWERS = 12
+CHANGES = 4
+
+numbers = itertools.count()
+topologies = pytest.mark.parametrize(
+    ("edges", "shield", "asking"),
+    [
+        (["honest"], None, 1),
+        (["honest", "deaf", "miserly"], None, 3),
+        (["deaf", "deaf", "honest"], "deaf", 1),
+    ],
+)
+
+
+class Ground:
+    """Followers of one resource, spread over edges, all of whom wait."""
+
+    def __init__(
+        self,
+        live: LiveNode,
+        site: Site,
+        edges: list[str],
+        shield: str | None,
+        users: Any = (None,),
+        **kind: Any,
+    ) -> None:
+        self.world = EdgeWorld(live, site)
+        self.world.build(edges, shield)
+        number = next(numbers)
+        self.tag = f"tag of collapse {number}"
+        self.resource = self.world.add(Resource(f"/collapse{number}", (self.tag,), **kind))
+        for at, user in zip(range(FOLLOWERS), itertools.cycle(users), strict=False):
+            self.world.come(Client(self.resource, user, None), self.world.edges[at % len(edges)])
+        self.world.until(self.all_wait, "not all wait")
+
+    def all_wait(self) -> bool:
+        return all(follower.doing is Doing.WAITING for follower in self.world.followers)
+
+    def change(self) -> None:
+        """Change it, and see everybody get it."""
+        self.world.change(self.tag)
+        self.world.quiet()
+
+
+@topologies
+def test_a_change_costs_one_call_of_the_application_and_a_wait_for_each_cache(
+    live: LiveNode, site: Site, edges: list[str], shield: str | None, asking: int
+) -> None:
+    ground = Ground(live, site, edges, shield, sharing="public", max_age_s=600)
+    path, before = ground.resource.path, live.stats()
+    assert site.reads[path] == 1
+    for _ in range(CHANGES):
+        ground.change()
+    after = live.stats()
+    assert site.reads[path] == 1 + CHANGES
+    ended_by_the_grid = sum(follower.notices for follower in ground.world.followers) == FOLLOWERS * CHANGES
+    assert ended_by_the_grid, "everybody heard of every change"
+    assert after["pinned_reads"] - before["pinned_reads"] == asking * CHANGES
+    assert after["wait_changes"] - before["wait_changes"] == asking * CHANGES
+    ground.world.close()
+
+
+def test_private_readers_share_the_wait_and_nothing_else(live: LiveNode, site: Site) -> None:
+    ground = Ground(live, site, ["honest"], None, ("alice", "bob"), sharing="private")
+    monitors = {follower.monitor.partition("?")[0] for follower in ground.world.followers}
+    ground.change()
+    ground.world.check_caches()
+    shown = {(f.client.user, f.body) for f in ground.world.followers}
+    assert len(shown) == 2
+    assert len(monitors) <= 2
+    ground.world.close()
+
+
+def test_a_wait_that_ends_with_nothing_ends_once_for_all(live: LiveNode, site: Site) -> None:
+    ground = Ground(live, site, ["deaf", "deaf"], None, sharing="public", max_age_s=600)
+    world = ground.world
+    before = {follower.monitor for follower in world.followers}
+    assert len(before) == 1
+    waits = live.stats()["waits"]
+    world.until(lambda: not before & {f.monitor for f in world.followers} and ground.all_wait(), "endless")
+    assert len({follower.monitor for follower in world.followers}) == 1
+    # Two edges, for the next cycle; and for one more if that has ended meanwhile.
+    assert live.stats()["waits"] - waits in {2, 3, 4}
+    world.close()
