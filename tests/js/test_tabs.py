@@ -40,6 +40,24 @@ def test_tabs_share_one_connection_and_one_read(site: Site, live: LiveNode, tabs
     assert watchers(live) == 1
 
 
+def test_resources_of_several_tabs_share_one_wait(live: LiveNode, tab: Open) -> None:
+    first, second = tab(live.url), tab(live.url)
+    first.evaluate("window.all = ['/n/1', '/n/2', '/match'].map((url) => follow(url))")
+    second.evaluate("window.all = ['/n/3', '/match'].map((url) => follow(url))")
+    waits = "all.every((one) => one.status === 'live' && one.transport === 'wait')"
+    for page in (first, second):
+        page.wait_for_function(waits)
+    block_until(lambda: live.stats()["waits_held"] == 1 and watchers(live) == 0)
+    httpx.post(f"{live.url}/goal")
+    for page in (first, second):
+        page.wait_for_function("all.every((one) => one.value.goals === 1)")
+    first.close()
+    httpx.post(f"{live.url}/goal")
+    second.wait_for_function("all.every((one) => one.value.goals === 2)")
+    second.wait_for_function(waits)
+    block_until(lambda: live.stats()["waits_held"] == 1)
+
+
 @pytest.mark.parametrize("leave", ["page.close()", "page.goto('about:blank')"])
 def test_when_the_leading_tab_closes_another_goes_on_without_a_gap(
     live: LiveNode, tabs: list[Page], leave: str
