@@ -167,6 +167,26 @@ def test_in_a_wait_what_can_no_longer_be_read_is_gone_and_the_rest_goes_on(
     page.wait_for_function("all[1].value.goals === 2 && all[2].value.goals === 2")
 
 
+def test_a_change_is_read_unless_it_rides_in_the_answer_to_the_wait(live: LiveNode, tab: Open) -> None:
+    page = tab(live.url)
+    pinned, told = [], []
+    page.on("request", lambda request: pinned.append(request.url) if "fresh=" in request.url else None)
+    page.on("response", lambda response: told.append(response) if "/.fresh/watch/" in response.url else None)
+    page.evaluate("void follow('/big', {transports: ['wait']})")
+    page.wait_for_function("last.status === 'live'")
+    for goals in range(1, 4):
+        block_until(lambda: live.stats()["waits_held"] == 1)
+        httpx.post(f"{live.url}/goal")
+        page.wait_for_function(f"last.value.goals === {goals}")
+    assert page.evaluate(GOALS) == [0, 1, 2, 3]
+    assert page.evaluate("last.value.players.length") == 100
+    changes = [change for response in told for change in response.json()["changes"]]
+    # The node lets a body ride if it has it in time.
+    rode = [change for change in changes if "body" in change or "patch" in change]
+    assert len(changes) == 3
+    assert len(pinned) == 3 - len(rode)
+
+
 def test_what_is_private_is_waited_on_and_read_by_who_may(
     live: LiveNode, tab: Open, chromium: Browser
 ) -> None:

@@ -66,7 +66,8 @@ export function lead(settings: Settings, publish: (news: News) => void, signal: 
       const response = await ask(url, {
         credentials,
         ...init,
-        headers: { ...headers, ...init.headers },
+        // What is asked for without credentials is for everybody, and none of the caller's fields is.
+        headers: { ...(!init.credentials && headers), ...init.headers },
         signal: AbortSignal.any([signal, AbortSignal.timeout(ms)]),
       });
       if (isLoop(url, Date.now())) {

@@ -109,6 +109,22 @@ test("a change that is there already is not read again, and an older answer is d
   x.close();
 });
 
+test("the caller's fields and credentials go with reads, and not with waits that others share", async () => {
+  const seen: Record<string, unknown[]> = {};
+  const note = (name: string, { headers, credentials }: RequestInit): void => {
+    seen[name] = [(headers as Record<string, string>).authorization, credentials];
+  };
+  const node = new Node({
+    "/x": (init) => (note("read", init), json(1, "aaaaaaaa-1")),
+    "/w/s/aaaaaaaa-1?c=1": (init) => (note("wait", init), changed("aaaaaaaa-2", { url: "/x", pinned: "/x?fresh=aaaaaaaa-2" })),
+    "/x?fresh=aaaaaaaa-2": (init) => (note("pinned", init), json(2, "aaaaaaaa-2")),
+  });
+  const x = watch("http://node/x", node.options({ headers: { authorization: "me" }, credentials: "include" }));
+  while (x.value !== 2) await next(x, "change");
+  assert.deepEqual(seen, { read: ["me", "include"], wait: [undefined, "omit"], pinned: ["me", "include"] });
+  x.close();
+});
+
 test("many resources are one set, whose changes reach each its own", async () => {
   const position = "aaaaaaaa-1";
   const node = new Node({
