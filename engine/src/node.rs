@@ -79,6 +79,7 @@ impl Node {
             epoch,
             grid: Grid::new(options.watch_cycle_s),
             pin: options.pin,
+            body_bytes: options.notice_body_bytes,
         });
         let resources = Resources::new(
             &options,

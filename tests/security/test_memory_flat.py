@@ -167,7 +167,7 @@ def test_watchers_that_come_and_go_leave_little_behind(
 def test_the_endless_queries_of_one_address_are_forgotten(
     attack_process: Callable[..., TargetProcess],
 ) -> None:
-    target = attack_process(SOURCE, max_cache_bytes=4 * 2**20)
+    target = attack_process(SOURCE, max_cache_bytes=4 * 2**20, max_set_bytes=2**20)
     peer = target.connect()
     long = "y" * 4000
 

@@ -58,27 +58,26 @@ export interface Feed {
   stop(): void;
 }
 
-interface Attempt {
-  by: Transport | "read";
-  stop(): void;
-}
+/** How a resource is come by: its first representation is read. */
+type Way = Transport | "read";
 
 export function feedOf(resource: Resource, leader: Leader): Feed {
   const { url } = resource;
   const { origin } = new URL(url);
   const { settings, feeds, publish } = leader;
-  const { transports, credentials, headers } = settings;
+  const { transports, credentials, headers, fetch } = settings;
   const isNear = origin === globalThis.location?.origin;
   const [alive, stop] = fork(leader.signal);
   const again = timer();
-  /** What delivers now, and what is being tried. */
-  let current: Attempt | undefined;
-  let trial: Attempt | undefined;
+  /** The ways that are taken, each with what ends it: one that delivers, and others on trial. */
+  const running = new Map<Way, () => void>();
+  /** The one that delivers. */
+  let live: Way | undefined;
   let failures = 0;
   /** Where the newest change can be read that has not been read yet. */
   let wanted: string | undefined;
 
-  const deliver: Record<Attempt["by"], Deliver> = {
+  const deliver: Record<Way, Deliver> = {
     sse,
     websocket,
     poll,
@@ -86,42 +85,38 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
     read: (feed, signal) => feed.read(signal),
   };
 
-  const best = (): Attempt["by"] => {
+  const best = (): Way => {
     if (!resource.representation) return "read";
     const all = [...feeds.keys()].filter((one) => one.startsWith(origin + "/"));
     return choose(
       transports,
       (transport) => leader.isDemoted(origin, transport),
       !!feed.monitor(),
-      (credentials === "include" || (credentials === "same-origin" && isNear)) && !Object.keys(headers).length,
+      !headers && !fetch && (credentials === "include" || (credentials === "same-origin" && isNear)),
       all.length,
       all.indexOf(url),
     );
   };
 
-  const proven = (attempt: Attempt): void => {
-    if (attempt === trial) {
-      current?.stop();
-      current = attempt;
-      trial = undefined;
-      failures = 0;
-    }
-    if (attempt === current) publish({ url, status: "live", transport: attempt.by as Transport });
-  };
+  const stopAllBut = (way?: Way): void =>
+    running.forEach((stop, other) => {
+      if (other === way) return;
+      running.delete(other);
+      stop();
+    });
 
-  const ended = (attempt: Attempt, error?: Failure): void => {
-    const { by, stop } = attempt;
-    stop();
-    if (attempt === trial) trial = undefined;
-    else current = undefined;
+  const ended = (way: Way, error?: Failure): void => {
+    running.get(way)!();
+    running.delete(way);
+    if (way === live) live = undefined;
     const { fate, afterMs = 0, problem } = error ?? {};
     if (fate === "gone") {
       leader.remove(url);
       return publish({ url, status: fate, problem });
     }
-    if (by === "read" && !error) return leader.settle();
-    if (!current) feed.trouble(error ?? {});
-    if (fate) return leader.demote(origin, by as Transport);
+    if (way === "read" && !error) return leader.settle();
+    if (!live) feed.trouble(error ?? {});
+    if (fate) return leader.demote(origin, way as Transport);
     const pauseMs = (!error && feed.retryMs) || pause(++failures);
     again(feed.pick, Math.max(afterMs, pauseMs));
   };
@@ -177,22 +172,25 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
     },
     pick() {
       again();
-      if (alive.aborted) return;
-      const by = best();
-      if (by === trial?.by) return;
-      trial?.stop();
-      trial = undefined;
-      if (by === current?.by) return;
+      const way = best();
+      if (alive.aborted || running.has(way)) return;
       const [signal, stop] = fork(alive);
-      const attempt: Attempt = (trial = { by, stop });
-      deliver[by](feed, signal, () => proven(attempt))
+      running.set(way, stop);
+      const proven = (): void => {
+        if (live !== way) {
+          stopAllBut(way);
+          live = way;
+          failures = 0;
+        }
+        publish({ url, status: "live", transport: way as Transport });
+      };
+      deliver[way](feed, signal, proven)
         .catch((error) => error)
-        .then((error) => signal.aborted || ended(attempt, error));
+        .then((error) => signal.aborted || ended(way, error));
     },
     restart() {
-      trial?.stop();
-      current?.stop();
-      trial = current = undefined;
+      stopAllBut();
+      live = undefined;
       feed.pick();
     },
   };

@@ -62,8 +62,8 @@ export function lead(settings: Settings, publish: (news: News) => void, signal: 
       feeds.forEach((feed) => feed.restart());
     },
     async ask(url, init, signal, ms) {
-      const { fetch, credentials, headers } = settings;
-      const response = await fetch(url, {
+      const { fetch: ask = fetch, credentials, headers } = settings;
+      const response = await ask(url, {
         credentials,
         ...init,
         headers: { ...headers, ...init.headers },
