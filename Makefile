@@ -21,6 +21,9 @@ RESULTS := benchmarks/results/latest.json
 # The same for a million watchers, as in: make million MILLION_ARGS="--watchers 200000"
 MILLION_ARGS ?=
 
+# The same for clients behind caches, as in: make edge EDGE_ARGS="--only nginx,varnish --clients 1000"
+EDGE_ARGS ?=
+
 # maturin installs into the virtualenv that it is told; whatever is activated outside has no say.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
@@ -81,6 +84,10 @@ page: $(BUILT) ## write the figures of the last `make bench` into docs/benchmark
 million: setup-test $(BENCH) ## hold a million watchers and show that each gets a change (24 GB; MILLION_ARGS="--dry-run")
 	$(BIN)/python -m benchmarks.million $(MILLION_ARGS)
 
+edge: setup-peers $(BENCH) ## ten thousand clients behind nginx and Varnish, beside other ways (20 minutes; EDGE_ARGS="--only nginx")
+	$(BIN)/python -m benchmarks.edge $(EDGE_ARGS)
+	$(BIN)/python -m benchmarks.edge --document
+
 rules: setup-prove $(PROVE) ## send HTTP/1.1 that breaks its rules to the node, to other servers, and through proxies
 	$(BIN)/python -m conformance.http1
 	$(BIN)/python -m conformance.http1 --behind nginx,haproxy,varnish
@@ -98,7 +105,7 @@ fuzz: setup-build ## look for inputs that break a property (about 20 minutes; FU
 loom: setup-build ## try every order of steps of the inbox and the ring
 	RUSTFLAGS="--cfg loom" cargo test --quiet --locked --package freshwire-engine --release --target-dir target/loom --test loom
 
-sanitize: setup-build ## the engine's tests with AddressSanitizer and LeakSanitizer
+sanitize: setup-test $(DEV) ## the engine's tests, and those of hosting, with AddressSanitizer and LeakSanitizer
 	tools/sanitize
 
 faults: setup-test $(DEV) ## bad days at their full size: everything fails in turn, and clients judge (FAULTS_ARGS="--minutes 60")
@@ -106,7 +113,7 @@ faults: setup-test $(DEV) ## bad days at their full size: everything fails in tu
 
 # Goes on after a failure, and fails at the end. The measurements come last, and want a machine that does nothing else.
 prove: ## everything that takes longer than `make test`: fuzzing, sanitizers, suites of others, attacks, benchmarks (hours)
-	$(MAKE) --keep-going loom sanitize fuzz rules conformance attacks million bench
+	$(MAKE) --keep-going loom sanitize fuzz rules conformance attacks million edge bench
 
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from benchmarks.processes import Server, free_port, listening
 from tests.behind.fronts import FILES, adapted
 
 MAIN = """
-user {user}; daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid {place}/pid;
+user {user}; daemon off; worker_processes {workers}; worker_rlimit_nofile 20000; pid {place}/pid;
 error_log {place}/error.log error;
 events {{ worker_connections 19900; }}
 http {{
@@ -23,18 +24,25 @@ http {{
     include {place}/nginx.conf;
 }}
 """
+WORKERS = 2
+"""Of nginx: each may have 20,000 descriptors, and an answer from the cache is a second one for its client."""
+QUEUE = 20_000
+"""Requests that may wait for a thread of Varnish: above (20 by default) it disconnects those that come at once."""
 BACKLOG = 1024
 """Connections that may wait to be accepted: all clients come at once."""
 
 
 @contextlib.contextmanager
-def front(name: str, upstream_port: int, changes: Mapping[str, str] | None = None) -> Iterator[Server]:
+def front(
+    name: str, upstream_port: int, changes: Mapping[str, str] | None = None, port: int = 0
+) -> Iterator[Server]:
     """One of them, before what listens on a port.
 
     changes: texts of its configuration, and what stands in their place.
+    port: where it listens itself; a free one if not given.
     """
     with tempfile.TemporaryDirectory(prefix="freshwire-edge-") as folder:
-        place, port = Path(folder), free_port()
+        place, port = Path(folder), port or free_port()
         place.chmod(0o755)
         text = adapted(name, place, port, upstream_port)
         for there, wanted in (changes or {}).items():
@@ -46,9 +54,12 @@ def front(name: str, upstream_port: int, changes: Mapping[str, str] | None = Non
                 f"listen 127.0.0.1:{port} default_server backlog={BACKLOG}",
             )
         (place / FILES[name]).write_text(text)
-        (place / "main.conf").write_text(MAIN.format(place=place, user=getpass.getuser()))
+        (place / "main.conf").write_text(MAIN.format(place=place, user=getpass.getuser(), workers=WORKERS))
         with listening(name, command(name, place, port), port) as server:
             yield server
+        log = place / "error.log"
+        if log.exists() and (said := log.read_text()):
+            print(f"  {name} says: {said[:500]}", file=sys.stderr)
 
 
 def command(name: str, place: Path, port: int) -> list[str]:
@@ -57,4 +68,12 @@ def command(name: str, place: Path, port: int) -> list[str]:
         return [*words, "-e", f"{place}/error.log"]
     words = [program("varnishd") or "varnishd", "-F", "-j", "none", "-a", f"127.0.0.1:{port}"]
     words += ["-f", f"{place}/{FILES[name]}", "-n", f"{place}/work", "-s", "malloc,128m"]
-    return [*words, "-p", f"listen_depth={BACKLOG}", "-p", "timeout_idle=60"]
+    return [
+        *words,
+        "-p",
+        f"listen_depth={BACKLOG}",
+        "-p",
+        "timeout_idle=60",
+        "-p",
+        f"thread_queue_limit={QUEUE}",
+    ]

@@ -51,7 +51,9 @@ class Outcome:
     missed: int
     """Clients that do not have the last state at the end."""
     failed: int
-    """Waits and reads that failed."""
+    """Waits, reads and connections that failed."""
+    left: dict[str, int]
+    """Connections that could not be made or did not last, by the reason."""
     delay_ms: dict[str, float | None]
     """From a change to what shows it, at each client."""
 
@@ -96,6 +98,7 @@ def measure(way: Way, clients: int, seconds: float, changes_a_second: float) -> 
         took = time.monotonic() - begun
         after = counts_of(origin, way)
     made = sum(said["post_statuses"].values())
+    left = said["failed"] | said["ended"]
     waits = said["waits"]
     polls = way.how == "poll"
     each = said["each_us"]
@@ -114,10 +117,8 @@ def measure(way: Way, clients: int, seconds: float, changes_a_second: float) -> 
         stale=said["stale"],
         early=said["early"],
         missed=0 if polls else said["behind"],
-        failed=waits.get("failed", 0)
-        + waits.get("gone", 0)
-        + sum(said["failed"].values())
-        + said["unanswered"],
+        failed=waits.get("failed", 0) + waits.get("gone", 0) + said["unanswered"] + sum(left.values()),
+        left=left,
         delay_ms={
             name: None if polls or each[name] is None else each[name] / 1000 for name in ("p50", "p99", "max")
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ FEW = 1000
 """Clients of a way that does not work with many."""
 POLL_S = 5
 """How often a client polls that does not wait."""
+KEY = "FRESHWIRE_TAG_KEY"
+"""The environment variable with which a node hashes tags that it purges."""
 NODE = ("--max-connections-per-address", "0", "--drain-timeout", "0", "--admin-socket", "off")
 
 
@@ -41,6 +44,8 @@ class Way:
     """The empty answer of a server without the grid; if there is none, the server is the node."""
     changes: Mapping[str, str] = field(default_factory=dict)
     """Of the configuration."""
+    purged: bool = False
+    """The node purges the one cache that there is, and says nothing of pins if nobody follows them."""
     most: int = 10_000
     """Clients."""
     promises: bool = False
@@ -61,14 +66,15 @@ class Way:
     def open(self) -> Iterator[tuple[Server, list[Server]]]:
         """The origin, and the caches that clients ask."""
         with contextlib.ExitStack() as stack:
-            origin = stack.enter_context(self._origin())
+            at = free_port() if self.purged else 0
+            origin = stack.enter_context(self._origin(at))
             above = origin
             if self.shield:
                 above = stack.enter_context(front(self.shield, origin.port, self.changes))
-            edges = [stack.enter_context(front(name, above.port, self.changes)) for name in self.edges]
+            edges = [stack.enter_context(front(name, above.port, self.changes, at)) for name in self.edges]
             yield origin, edges
 
-    def _origin(self) -> Server:
+    def _origin(self, purged_port: int) -> Server:
         port = free_port()
         if self.empty:
             os.environ[EMPTY] = self.empty
@@ -78,6 +84,10 @@ class Way:
         os.environ[LIFETIME] = "1" if self.how == "poll" else "60"
         words = ["freshwire", "serve", "benchmarks.edge.application:app", "--port", str(port), *NODE]
         options = ["--set", "public_stats=true", "--set", 'trusted_proxies=["127.0.0.1"]']
+        if self.purged:
+            os.environ.setdefault(KEY, secrets.token_hex(32))
+            options += ["--purge", f"varnish=http://127.0.0.1:{purged_port}"]
+            options += ["--set", f"pin={str(self.how == 'pinned').lower()}"]
         return listening("freshwire", [sys.executable, "-m", *words, *options], port)
 
 
@@ -89,6 +99,15 @@ WAYS = [
         "nginx, nginx and Varnish before a Varnish",
         ["nginx", "nginx", "varnish"],
         "varnish",
+        promises=True,
+    ),
+    Way("varnish-purged", "Varnish, purged", ["varnish"], purged=True, promises=True),
+    Way(
+        "varnish-unpinned",
+        "Varnish, purged, re-reads not pinned",
+        ["varnish"],
+        how="plain",
+        purged=True,
         promises=True,
     ),
     Way("nginx-lock", "nginx with the defaults of its lock", ["nginx"], changes=LOCK_DEFAULTS),

@@ -18,6 +18,7 @@ use crate::resource::outgoing::Outgoing;
 use crate::resource::position::Epoch;
 use crate::resource::purges::{Due, Wake};
 use crate::shard::Shard;
+use crate::shard::help::Outlet;
 use crate::shard::shared::{Command, Door, Inboxes, Shared};
 pub use crate::shard::shared::{Listener, Role};
 use std::net::SocketAddr;
@@ -104,6 +105,7 @@ impl Node {
             origins: OriginRules::new(&options.allow_origins)?,
             proxies: TrustedProxies::new(&options.trusted_proxies)?,
             doors,
+            shards: (0..threads).map(|_| OnceLock::new()).collect(),
             loads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             inboxes,
             hub,
@@ -138,9 +140,11 @@ impl Node {
             let listeners =
                 std::mem::take(&mut *self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
             let shard = Shard::new(id, self.shared.clone(), u64::from_ne_bytes(seed) | 1, listeners)?;
+            let shard = Arc::new(Mutex::new(shard));
+            let _ = self.shared.shards[id as usize].set(Arc::downgrade(&shard));
             let thread = std::thread::Builder::new().name(format!("freshwire-{id}")).spawn(move || {
                 sys::block_signals();
-                shard.run();
+                Shard::run(&shard);
             })?;
             threads.push(thread);
         }
@@ -149,7 +153,7 @@ impl Node {
 
     /// Where the application leaves its answers.
     pub fn answers(&self) -> Arc<dyn Answers> {
-        self.shared.inboxes.clone()
+        Arc::new(Outlet(self.shared.clone()))
     }
 
     /// How many shards it has.

@@ -6,8 +6,8 @@ export function showEdge(panel) {
   const set = (name, text) => { panel.querySelector(`[data-figure="${name}"]`).textContent = text; };
   panel.hidden = false;
   return (kind, answer) => {
-    // The node's own entry comes first, then those of the caches in front of it.
-    const [, ...edges] = (answer.headers.get("Cache-Status") ?? "").split(",").map((entry) => entry.trim());
+    const entries = (answer.headers.get("Cache-Status") ?? "").split(",").map((entry) => entry.trim());
+    const edges = entries.filter((entry) => entry && !entry.startsWith("freshwire"));
     const hit = edges.some((entry) => /;\s*hit\b/.test(entry));
     counts.answers += 1;
     counts.hits += hit;
@@ -20,6 +20,6 @@ export function showEdge(panel) {
     set("edge-hits", `${counts.hits} of ${counts.answers}`);
     set("edge-collapsed", `${counts.collapsed} of ${counts.waits}`);
     set("edge-reads", `${counts.reads}`);
-    set("edge-name", edges.map((entry) => entry.split(";")[0]).join(", ") || "none");
+    set("edge-name", edges.map((entry) => entry.split(";")[0]).join(", ") || "nothing");
   };
 }
