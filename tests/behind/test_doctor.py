@@ -120,7 +120,7 @@ WRONG = {
         "nginx",
         {"Connection $fresh_connection;": 'Connection "";'},
         "websocket-refused",
-        advice="$http_upgrade",
+        advice="$fresh_upgrade",
     ),
     "nginx that keeps everything": wrong(
         "nginx",
@@ -271,3 +271,21 @@ def test_with_all_right_only_what_cannot_be_known_is_not_checked(
 ) -> None:
     report = reports[name].result(100)
     assert [outcome.check for outcome in report.outcomes if not outcome.checked] == []
+
+
+def test_a_change_that_happens_by_itself_will_do(tmp_path: Path) -> None:
+    async def look() -> Report:
+        async with client(2) as http:
+            visit = Visit(f"{live.url}/scores/busy", {}, http, lambda _: None, IDLE_S, 2)
+            looking = asyncio.create_task(examine(visit))
+            while not looking.done():
+                live.changed("score:busy")
+                await asyncio.wait([looking], timeout=0.1)
+            return looking.result()
+
+    with node(site.app) as live:
+        report = asyncio.run(look())
+    said = {outcome.check: outcome for outcome in report.outcomes}
+    assert said["change"].checked, said
+    assert "changes too often" in said["waits"].said
+    assert report.healthy, report

@@ -92,6 +92,13 @@ def test_a_websocket_of_the_application_goes_through(behind: Behind) -> None:
             assert socket.recv(10) == said
 
 
+def test_no_other_protocol_gets_a_tunnel(behind: Behind) -> None:
+    lines = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+    answer = behind.http.get(f"{behind.url}/request", headers=lines)
+    assert answer.status_code == 200
+    assert "h2c" not in answer.text
+
+
 def test_two_users_never_see_each_others_bytes(behind: Behind) -> None:
     for _ in range(2):
         for user in ("ann", "bob"):

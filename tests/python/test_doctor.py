@@ -9,6 +9,10 @@ from freshwire.cli.doctor import Progress
 from freshwire.doctor import advice, front
 from freshwire.doctor.report import Outcome, Report, Severity
 
+PROBLEMS_OF_NGINX = [
+    *("wait-not-collapsed", "credentials-cached", "query-ignored", "stream-cut"),
+    *("websocket-refused", "poll-answered-by-cache"),
+]
 BEHIND = Path(__file__).parents[2] / "docs" / "behind"
 
 
