@@ -136,7 +136,8 @@ impl Node {
 
     /// Where the application leaves its answers.
     pub fn answers(&self) -> Arc<dyn Answers> {
-        Arc::new(Outlet(self.shared.clone()))
+        let (inboxes, shared) = (self.shared.inboxes.clone(), Arc::downgrade(&self.shared));
+        Arc::new(Outlet { inboxes, shared })
     }
 
     /// Record that these tags changed; the position of the change.
