@@ -153,7 +153,8 @@ impl Node {
 
     /// Where the application leaves its answers.
     pub fn answers(&self) -> Arc<dyn Answers> {
-        Arc::new(Outlet(self.shared.clone()))
+        let (inboxes, shared) = (self.shared.inboxes.clone(), Arc::downgrade(&self.shared));
+        Arc::new(Outlet { inboxes, shared })
     }
 
     /// How many shards it has.

@@ -3,34 +3,35 @@
 //! To be woken by another core takes longer than to send a small answer. So who answers the only request that there is,
 //! and finds the shard asleep, does the shard's work for it, and the shard sleeps on. With more to answer the shard is
 //! woken: it sends while the application goes on.
-use super::Shard;
-use super::shared::{Command, Shared};
+use super::shared::{Command, Inboxes, Shared};
 use crate::app::{Answer, Answers, ExchangeId, Message};
 use crate::net::inbox::Inbox;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Weak};
 
 /// What a small answer comes in, at most, and the bytes of each: with more its thread is better off going on.
 const FEW: usize = 4;
 const FEW_BYTES: usize = 8 * 1024;
 
 /// Where the application leaves its answers.
-pub struct Outlet(pub Arc<Shared>);
+pub struct Outlet {
+    /// Of all shards.
+    pub inboxes: Arc<Inboxes>,
+    /// Not for as long as the application has this: it is one of those that are shared.
+    pub shared: Weak<Shared>,
+}
 
 impl Answers for Outlet {
     fn answer(&self, id: ExchangeId, answer: Answer) {
-        if let Some(inbox) = self.0.inboxes.0.get(id.shard()) {
+        if let Some(inbox) = self.inboxes.0.get(id.shard()) {
             inbox.push_quietly(Command::Answer(id, answer));
         }
     }
 
     fn flush(&self) {
-        let only = self.0.in_application.load(Relaxed) <= 1;
-        for (id, inbox) in self.0.inboxes.0.iter().enumerate() {
+        for (id, inbox) in self.inboxes.0.iter().enumerate() {
             let Some(small) = inbox.claim(is_small) else { continue };
-            let shard = self.0.shards.get(id).and_then(|shard| shard.get()?.upgrade());
-            let helped = only && small && shard.is_some_and(|shard| help(&shard, inbox));
-            if !helped {
+            if !(small && self.shared.upgrade().is_some_and(|shared| help(&shared, id, inbox))) {
                 inbox.wake.signal();
             }
         }
@@ -48,14 +49,18 @@ fn is_small(work: &[Command]) -> bool {
     work.len() <= FEW && work.iter().all(|command| bytes(command) <= FEW_BYTES)
 }
 
-/// Do what is in a sleeping shard's inbox. False: it must be woken, because it is not asleep, or has more to do.
-fn help(shard: &Mutex<Shard>, inbox: &Inbox<Command>) -> bool {
+/// Do what is in a sleeping shard's inbox. False: it must be woken, because it is not asleep, or there is more to do.
+fn help(shared: &Shared, id: usize, inbox: &Inbox<Command>) -> bool {
+    if shared.in_application.load(Relaxed) > 1 {
+        return false;
+    }
+    let Some(shard) = shared.shards.get(id).and_then(|shard| shard.get()?.upgrade()) else { return false };
     let Ok(mut shard) = shard.try_lock() else { return false };
     shard.clock();
     shard.work_off(inbox);
     shard.flush_log();
     if std::mem::take(&mut shard.told)
-        && let Some(app) = shard.shared.app.get()
+        && let Some(app) = shared.app.get()
     {
         app.wake();
     }
