@@ -11,7 +11,7 @@ from tests.promises.site import Site
 
 CYCLE_S = 1
 
-IMPATIENT: dict[str, Any] = {**OPTIONS, "app_timeout_s": 1.0, "watch_cycle_s": CYCLE_S, "max_sets": 2}
+IMPATIENT: dict[str, Any] = {**OPTIONS, "watch_cycle_s": CYCLE_S, "max_sets": 2}
 """So few sets that they are often gone when somebody waits on one."""
 
 

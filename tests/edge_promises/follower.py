@@ -163,11 +163,11 @@ class Follower:
         self.gone += 1
         self.monitor = ""
         self.pinned, self.notice = (f"{self.client.resource.path}?fresh={now}", now) if now else ("", "")
-        if self._gone_again:  # a cache may keep what it was told for a second
+        if self._gone_again or not now:  # a cache may keep what it was told for a second
             self.doing = Doing.RESTING
         else:
             self._gone_again = True
-            self._read(self.pinned or self.client.resource.path)
+            self._read(self.pinned)
 
     def _follow(self, position: str, change: dict[str, Any]) -> None:
         if self.takes_bodies and "body" in change:

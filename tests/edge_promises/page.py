@@ -108,11 +108,11 @@ class Page:
         self.come()
 
     def _lost(self, response: Response) -> None:
-        """Read everything from where the node says it is now, after a pause."""
+        """Read everything from where the node says it is now, if it says that, after a pause."""
         self.gone += 1
         self.monitor = ""
-        now = json.loads(response.body)["position"]
+        now = json.loads(response.body).get("position", "")
         for part in self.parts:
             part.wanted, part.notice = True, now
-            part.pinned = f"{part.client.resource.path}?fresh={now}"
+            part.pinned = f"{part.client.resource.path}?fresh={now}" if now else ""
         self.doing = Doing.RESTING

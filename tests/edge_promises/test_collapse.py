@@ -88,11 +88,18 @@ def test_private_readers_share_the_wait_and_nothing_else(live: LiveNode, site: S
 def test_a_wait_that_ends_with_nothing_ends_once_for_all(live: LiveNode, site: Site) -> None:
     ground = Ground(live, site, ["deaf", "deaf"], None, sharing="public", max_age_s=600)
     world = ground.world
-    before = {follower.monitor for follower in world.followers}
-    assert len(before) == 1
+
+    def cycles() -> set[int]:
+        return {int(follower.monitor.rpartition("=")[2]) for follower in world.followers}
+
     waits = live.stats()["waits"]
-    world.until(lambda: not before & {f.monitor for f in world.followers} and ground.all_wait(), "endless")
-    assert len({follower.monitor for follower in world.followers}) == 1
-    # Two edges, for the next cycle; and for one more if that has ended meanwhile.
-    assert live.stats()["waits"] - waits in {2, 3, 4}
+    (first,) = cycles()
+
+    def next_cycle() -> bool:
+        return len(cycles()) == 1 and first not in cycles() and ground.all_wait()
+
+    world.until(next_cycle, "endless")
+    (last,) = cycles()
+    # One of each edge in each cycle; the node may have one more that is just coming.
+    assert 0 <= live.stats()["waits"] - waits <= 2 * (last - first + 1)
     world.close()

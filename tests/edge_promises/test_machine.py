@@ -82,6 +82,12 @@ class BehindCaches(Application):
     def follower(self, index: int) -> Follower:
         return self.world.followers[index % len(self.world.followers)]
 
+    # A read that hangs is one that is held until the node gives it up, which takes seconds each time.
+
+    @rule(index=indices, mode=st.sampled_from(["500", "abort"]))
+    def fail(self, index: int, mode: Any) -> None:
+        self.world.behave(self.resource(index), mode)
+
     # What clients do.
 
     @rule(index=indices, user=users, language=languages, edge=indices, conditional=st.booleans())
@@ -136,6 +142,12 @@ class BehindCaches(Application):
         follower = self.follower(index)
         if follower.notice:
             self.world.read(follower.client, self.edge(edge), target=follower.pinned)
+
+    @precondition(lambda self: any(resource.tags for resource in self.world.resources))
+    @rule(index=indices)
+    def revoke_sets(self, index: int) -> None:
+        tags = sorted({tag for resource in self.world.resources for tag in resource.tags})
+        self.world.revoke_sets(tags[index % len(tags)])
 
     # What caches do.
 

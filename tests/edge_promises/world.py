@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 from freshwire.testing import LiveNode
 
 from tests.promises.connections import Connection, Ended
@@ -124,6 +125,13 @@ class EdgeWorld(World):
                 cache.purge(target=name.removeprefix("uri "))
             else:
                 cache.purge(tags=[name])
+
+    def revoke_sets(self, tag: str) -> None:
+        """Nobody may wait any more on what depends on a tag, until they read it again."""
+        self.now += 1
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.live.admin_socket))) as admin:
+            answer = admin.post("http://localhost/sets/revoke", json={"tags": [tag]})
+        assert answer.status_code == 200, answer.text
 
     # What is checked.
 
@@ -266,9 +274,12 @@ class EdgeWorld(World):
         if held or any(resource.mode != "ok" for resource in self.resources):
             self.pump()
         else:
-            self.until(
-                lambda: all(f.doing is not Doing.READING for f in [*self.followers, *self.pages]), "no answer"
-            )
+            self.until(lambda: self.nobody_reads(), "no answer")
+
+    def nobody_reads(self) -> bool:
+        """Whether everybody waits, or does nothing."""
+        doing = [follower.doing for follower in self.followers] + [page.doing for page in self.pages]
+        return Doing.READING not in doing
 
     def wait_ends(self, follower: Follower) -> None:
         """Let a cycle go by for a follower that waits."""
