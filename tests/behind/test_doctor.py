@@ -80,7 +80,7 @@ WRONG = {
         {NGINX_LOCKS: ""},
         "wait-not-collapsed",
         advice="proxy_cache_lock_age 30s;",
-        watch_cycle_s=7.0,
+        watch_cycle_s=10.0,
     ),
     "nginx that buffers, and speaks HTTP/1.0 to the node": wrong(
         "nginx",

@@ -98,9 +98,9 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
     );
   };
 
-  const stopAllBut = (way?: Way): void =>
+  const stopAllBut = (...kept: (Way | undefined)[]): void =>
     running.forEach((stop, other) => {
-      if (other === way) return;
+      if (kept.includes(other)) return;
       running.delete(other);
       stop();
     });
@@ -173,7 +173,10 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
     pick() {
       again();
       const way = best();
-      if (alive.aborted || running.has(way)) return;
+      if (alive.aborted) return;
+      // What was on trial and is not the best any more must not win.
+      stopAllBut(way, live);
+      if (running.has(way)) return;
       const [signal, stop] = fork(alive);
       running.set(way, stop);
       const proven = (): void => {
