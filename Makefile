@@ -41,6 +41,10 @@ DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
 PROVE := $(VENV)/.prove
 
+CLIENT := clients/js
+CLIENT_MODULES := $(CLIENT)/node_modules/.installed
+CLIENT_BUILT := $(CLIENT)/dist/freshwire.min.js
+
 .DEFAULT_GOAL := help
 # Every target with a description after it.
 .PHONY: FORCE $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -59,7 +63,9 @@ demo: setup-build $(BUILT) ## start a node with the departures board on real dat
 demo-edge: setup-test $(BUILT) ## the same behind nginx and Varnish, with 100 watchers through each (WATCHERS=100)
 	@PORT=$(PORT) WATCHERS=$(WATCHERS) tools/demo-edge
 
-test: setup-test $(DEV) ## build and run every test (PYTEST_ARGS="-k name")
+client: $(CLIENT_BUILT) ## build the browser client into clients/js/dist
+
+test: setup-test $(DEV) $(CLIENT_BUILT) ## build and run every test (PYTEST_ARGS="-k name")
 	@tools/test $(PYTEST_ARGS)
 
 check: setup-build $(DEV) ## format, lint and types
@@ -99,7 +105,7 @@ fuzz: setup-build ## look for inputs that break a property (about 20 minutes; FU
 loom: setup-build ## try every order of steps of the inbox and the ring
 	RUSTFLAGS="--cfg loom" cargo test --quiet --locked --package freshwire-engine --release --target-dir target/loom --test loom
 
-sanitize: setup-build ## the engine's tests with AddressSanitizer and LeakSanitizer
+sanitize: setup-test $(DEV) ## the engine's tests, and those of hosting, with AddressSanitizer and LeakSanitizer
 	tools/sanitize
 
 faults: setup-test $(DEV) ## bad days at their full size: everything fails in turn, and clients judge (FAULTS_ARGS="--minutes 60")
@@ -121,7 +127,7 @@ fmt: $(DEV) ## format everything
 	$(BIN)/ruff check --fix
 
 clean: ## remove what was built
-	rm -rf $(VENV) target $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target $(CLIENT)/node_modules $(CLIENT)/dist $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: setup-build setup-test setup-prove setup-peers ready
@@ -134,7 +140,7 @@ setup-prove:
 setup-peers:
 	@tools/setup peers
 # All that tools/test needs.
-ready: setup-test $(DEV)
+ready: setup-test $(DEV) $(CLIENT_BUILT)
 
 $(TOOLS): | setup-build
 	$(PYTHON) -m venv $(VENV)
@@ -156,3 +162,10 @@ $(BENCH): $(BUILT)
 $(PROVE): $(BUILT)
 	$(BIN)/maturin develop --quiet --release --locked --extras demo,fast,dev,prove
 	@touch $@
+
+$(CLIENT_MODULES): $(CLIENT)/package-lock.json | setup-test
+	cd $(CLIENT) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+$(CLIENT_BUILT): $(CLIENT_MODULES) $(CLIENT)/build.mjs $(CLIENT)/tsconfig.json $(shell find $(CLIENT)/src $(CLIENT)/test)
+	cd $(CLIENT) && node build.mjs --tests

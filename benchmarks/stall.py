@@ -21,6 +21,8 @@ RATE = 4.0
 BUDGET = 1.1
 BUDGET_BYTES = 16 * 1024
 """What a reader that stopped may cost in user memory: the one message that it is in the middle of, and some more."""
+ROUNDS = 3
+"""Rounds for each of the other benchmarks': the p99 of a round is the end of its slowest change, one of sixteen."""
 FULL_S = 15.0
 """How long it takes at most until nothing more fits into the buffers of whoever does not read."""
 
@@ -46,8 +48,8 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
                 bad.push(RATE * 4, FULL_S if sizes.rounds > 1 else 1.0)
                 time.sleep(sizes.settle_s)
                 full = bad.server.private_bytes()
-                for number in range(sizes.rounds):
-                    progress(f"stall: round {number + 1} of {sizes.rounds}")
+                for number in range(ROUNDS * sizes.rounds):
+                    progress(f"stall: round {number + 1} of {ROUNDS * sizes.rounds}")
                     one, other = in_turns([with_stalled, without], number, RATE, sizes)
                     rounds.append((one, other))
                 after = bad.server.private_bytes()

@@ -6,7 +6,7 @@ import importlib.util
 import subprocess
 import sys
 
-SUITES = ("http1", "eventsource", "schemathesis", "slowhttptest", "autobahn", "faults")
+SUITES = ("http1", "httpcache", "eventsource", "schemathesis", "slowhttptest", "autobahn", "faults")
 """The quick ones first."""
 
 

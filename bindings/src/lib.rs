@@ -7,11 +7,13 @@ mod application;
 mod bridge;
 mod coroutine;
 mod cycle;
+mod engine;
 mod exchange;
 mod load;
 mod message;
 mod node;
 mod proxy;
+mod purges;
 mod ready;
 mod receive;
 mod scope;
@@ -44,8 +46,10 @@ fn surrogate_keys(tag_key: String, tags: Vec<String>) -> PyResult<Vec<String>> {
 
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<engine::Engine>()?;
     module.add_class::<node::Node>()?;
     module.add_class::<proxy::ProxyNode>()?;
+    module.add_class::<purges::Purges>()?;
     module.add_class::<exchange::Exchange>()?;
     module.add("current", coroutine::current(module.py())?)?;
     module.add_function(wrap_pyfunction!(default_options, module)?)?;

@@ -109,6 +109,9 @@ sub vcl_fetch {
     }
     if (beresp.http.CDN-Cache-Control ~ "(?i)max-age\s*=\s*([0-9]+)") {
       set beresp.ttl = std.atoi(re.group.1);
+      if (beresp.http.CDN-Cache-Control ~ "(?i)stale-while-revalidate\s*=\s*([0-9]+)") {
+        set beresp.stale_while_revalidate = std.atoi(re.group.1);
+      }
       return(deliver);
     }
   }

@@ -115,7 +115,10 @@ sub vcl_backend_response {
         set beresp.ttl = std.duration(
             regsub(beresp.http.CDN-Cache-Control, "(?i)^.*\bmax-age\s*=\s*([0-9]+).*$", "\1s"), 0s);
         set beresp.ttl = beresp.ttl - beresp.age;
-        unset beresp.http.CDN-Cache-Control;
+        if (beresp.http.CDN-Cache-Control ~ "(?i)\bstale-while-revalidate\s*=\s*[0-9]+") {
+            set beresp.grace = std.duration(
+                regsub(beresp.http.CDN-Cache-Control, "(?i)^.*\bstale-while-revalidate\s*=\s*([0-9]+).*$", "\1s"), 0s);
+        }
         if (beresp.ttl > 0s) {
             return (deliver);
         }

@@ -166,6 +166,10 @@ options! {
     purge_timeout_s: f64 = 5.0;
     /// Tags and resources that wait to be purged from caches in front; above it, everything is purged.
     max_purges: usize = 10_000;
+    /// Largest public body that rides in the answer to a wait, bytes: it is read once before that goes out; 0: none does.
+    notice_body_bytes: usize = 4096;
+    /// The answer to a wait goes without the body when reading it takes longer than this many seconds.
+    notice_timeout_s: f64 = 1.0;
     /// Reads for watchers a second, shared by the engine threads: more wait for their turn; and how many private readers of what changed are told to spread over a second. 0: no limit.
     max_rereads_per_s: u32 = 10_000;
     /// First pause after a re-read that failed, seconds; doubled each time, with jitter.

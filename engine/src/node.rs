@@ -18,6 +18,7 @@ use crate::resource::outgoing::Outgoing;
 use crate::resource::position::Epoch;
 use crate::resource::purges::{Due, Wake};
 use crate::shard::Shard;
+use crate::shard::help::Outlet;
 use crate::shard::shared::{Command, Door, Inboxes, Shared};
 pub use crate::shard::shared::{Listener, Role};
 use std::net::SocketAddr;
@@ -49,8 +50,8 @@ impl Node {
         if !(options.prefix.starts_with('/') && options.prefix.ends_with('/') && options.prefix.len() > 2) {
             return Err("prefix begins and ends with a slash".into());
         }
-        if !(1.0..=60.0).contains(&options.watch_cycle_s) {
-            return Err("watch_cycle_s is from 1 to 60 seconds".into());
+        if !(0.1..=60.0).contains(&options.watch_cycle_s) {
+            return Err("watch_cycle_s is from 0.1 to 60 seconds".into());
         }
         let mut sockets = vec![];
         let mut doors = vec![];
@@ -79,6 +80,7 @@ impl Node {
             epoch,
             grid: Grid::new(options.watch_cycle_s),
             pin: options.pin,
+            body_bytes: options.notice_body_bytes,
         });
         let resources = Resources::new(
             &options,
@@ -103,6 +105,7 @@ impl Node {
             origins: OriginRules::new(&options.allow_origins)?,
             proxies: TrustedProxies::new(&options.trusted_proxies)?,
             doors,
+            shards: (0..threads).map(|_| OnceLock::new()).collect(),
             loads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             inboxes,
             hub,
@@ -137,9 +140,11 @@ impl Node {
             let listeners =
                 std::mem::take(&mut *self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
             let shard = Shard::new(id, self.shared.clone(), u64::from_ne_bytes(seed) | 1, listeners)?;
+            let shard = Arc::new(Mutex::new(shard));
+            let _ = self.shared.shards[id as usize].set(Arc::downgrade(&shard));
             let thread = std::thread::Builder::new().name(format!("freshwire-{id}")).spawn(move || {
                 sys::block_signals();
-                shard.run();
+                Shard::run(&shard);
             })?;
             threads.push(thread);
         }
@@ -148,7 +153,8 @@ impl Node {
 
     /// Where the application leaves its answers.
     pub fn answers(&self) -> Arc<dyn Answers> {
-        self.shared.inboxes.clone()
+        let (inboxes, shared) = (self.shared.inboxes.clone(), Arc::downgrade(&self.shared));
+        Arc::new(Outlet { inboxes, shared })
     }
 
     /// How many shards it has.

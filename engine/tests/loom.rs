@@ -5,7 +5,7 @@
 #![cfg(loom)]
 use freshwire_engine::net::inbox::Inbox;
 use freshwire_engine::net::ring::Ring;
-use loom::sync::Arc;
+use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread;
 
 fn model(check: impl Fn() + Send + Sync + 'static) {
@@ -70,6 +70,61 @@ fn what_was_left_quietly_is_seen_after_one_flush() {
         producer.join().unwrap();
         assert!(inbox.wake.signals() <= 1, "one wake a flush at most");
     });
+}
+
+/// As `Shard::run` and `shard::help` do it: what the shard has done is behind its lock, and a producer that finds it asleep
+/// does its own work there.
+#[test]
+fn what_is_done_for_a_shard_that_sleeps_is_done_once_and_nothing_else_is_left_for_it() {
+    const ITEMS: usize = 2;
+    model(|| {
+        let inbox = Arc::new(Inbox::new().unwrap());
+        let shard = Arc::new(Mutex::new(vec![]));
+        let helper = {
+            let (inbox, shard) = (inbox.clone(), shard.clone());
+            thread::spawn(move || {
+                inbox.push_quietly((0, 0));
+                if inbox.claim(|_| ()).is_none() {
+                    return;
+                }
+                let slept_on = shard.try_lock().is_ok_and(|mut seen: MutexGuard<'_, Vec<_>>| {
+                    take(&inbox, &mut seen);
+                    seen.len() < ITEMS && inbox.park()
+                });
+                if !slept_on {
+                    inbox.wake.signal();
+                }
+            })
+        };
+        let producer = {
+            let inbox = inbox.clone();
+            thread::spawn(move || inbox.push((1, 0)))
+        };
+        loop {
+            let mut seen = shard.lock().unwrap();
+            take(&inbox, &mut seen);
+            let over = seen.len() == ITEMS;
+            let sleeps = !over && inbox.park();
+            drop(seen);
+            if over {
+                break;
+            }
+            if sleeps {
+                inbox.wake.wait();
+                inbox.wake.clear();
+            }
+            inbox.unpark();
+        }
+        helper.join().unwrap();
+        producer.join().unwrap();
+        in_order(&shard.lock().unwrap(), 2, 1);
+    });
+}
+
+fn take(inbox: &Inbox<(u32, u32)>, seen: &mut Vec<(u32, u32)>) {
+    let mut work = vec![];
+    inbox.take(&mut work);
+    seen.append(&mut work);
 }
 
 /// As the event loop does it: sleep until the descriptor is readable, then drain.

@@ -3,7 +3,7 @@ mod support;
 use freshwire_engine::limits::Options;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use support::{Client, Response, Running, field, start};
+use support::{Client, Response, Running, field, news, start};
 
 /// `/n` shows a number that depends on the tag `n`; the counter beside it counts reads.
 fn counter(options: Options) -> (Running, Arc<AtomicU64>, Arc<AtomicU64>) {
@@ -91,7 +91,7 @@ fn monitor(head: &str) -> String {
 
 #[test]
 fn waits_on_sets_are_answered_when_it_is_purged_and_name_no_pinned_url_then() {
-    let (running, number, _) = counter(Options { watch_cycle_s: 3600.0, ..unpinned(3600.0) });
+    let (running, number, _) = counter(unpinned(3600.0));
     let (mut client, mut waiter) = (running.connect(), running.connect());
     let before = monitor(&client.get("/n", "").response().0);
     let mut changes = vec![];
@@ -107,7 +107,7 @@ fn waits_on_sets_are_answered_when_it_is_purged_and_name_no_pinned_url_then() {
         }
     }
     for _ in 0..2 {
-        let (_, told) = waiter.response();
+        let told = news(&mut waiter);
         let position = &changes[1];
         assert!(
             told.starts_with(&format!("{{\"position\":\"{position}\",\"changes\":[{{\"url\":\"/n\"}}]")),

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-class Node:
-    """The engine's threads, its listeners and its cache."""
+class Engine:
+    """The engine's threads, its listeners and its cache, whatever application stands behind it."""
 
     def __init__(self, options: str, listeners: Sequence[tuple[int, str, str]]) -> None:
         """Take over listening sockets; nothing runs yet.
@@ -17,6 +17,24 @@ class Node:
 
         Raises ValueError for an unknown option, a value out of range, or a combination that is not safe.
         """
+
+    def changed(self, tags: Sequence[str]) -> str:
+        """Record that these tags changed; the position, as `<epoch>-<offset>`.
+
+        Does not block. Raises ValueError for a tag that is empty, too long or has control characters, or too many.
+        """
+
+    def purging(self) -> Purges:
+        """Collect what must leave the caches in front, from now on; once, before `start`."""
+
+    def position(self) -> str:
+        """The newest position."""
+
+    def stats(self) -> str:
+        """The node's figures as a JSON object."""
+
+class Node(Engine):
+    """A node with an ASGI application of this process."""
 
     def start(
         self,
@@ -38,40 +56,6 @@ class Node:
     def drain(self) -> None:
         """Deliver what the engine has for Python. Only on the loop's thread."""
 
-    def changed(self, tags: Sequence[str]) -> str:
-        """Record that these tags changed; the position, as `<epoch>-<offset>`.
-
-        Does not block. Raises ValueError for a tag that is empty, too long or has control characters, or too many.
-        """
-
-    def purging(self) -> int:
-        """Collect what must leave the caches in front from now on; the eventfd that says when there is some.
-
-        Called before `start`.
-        """
-
-    def purges_due(self) -> tuple[list[str], list[str], bool, int]:
-        """Take what must leave the caches in front, and put the eventfd to rest.
-
-        The tags; the URIs of the resources that were written to; whether everything must leave, as too much was due to
-        be kept apart; and the offset of the newest change that is part of it, for `purged`.
-        """
-
-    def purged(self, offset: int) -> None:
-        """All changes up to this offset have left the caches in front, or will not for all waiting.
-
-        Watchers are told of those changes now, if `pin` is off and they have not been.
-        """
-
-    def report_purges(self, purges: int, failures: int, everything: int, waiting: int) -> None:
-        """Set the node's figures `purges`, `purge_failures`, `purges_of_everything` and `purges_waiting`."""
-
-    def position(self) -> str:
-        """The newest position."""
-
-    def stats(self) -> str:
-        """The node's figures as a JSON object."""
-
     def shutdown(self, done: Callable[[], None]) -> None:
         """Stop accepting, end push sessions spread over `drain_timeout_s`, finish requests, then end.
 
@@ -82,11 +66,8 @@ class Node:
     def join(self) -> None:
         """Wait for the engine's threads to end, without holding the interpreter."""
 
-class ProxyNode:
-    """The engine's threads with an HTTP server, or several, as the application: the option `upstreams`."""
-
-    def __init__(self, options: str, listeners: Sequence[tuple[int, str, str]]) -> None:
-        """As `Node`."""
+class ProxyNode(Engine):
+    """A node with an HTTP server, or several, as the application: the option `upstreams`."""
 
     def start(self) -> None:
         """Start the threads and accept connections; once."""
@@ -97,15 +78,6 @@ class ProxyNode:
     def reports(self) -> list[str]:
         """What the operator should know of the upstreams since the last call, a sentence each."""
 
-    def changed(self, tags: Sequence[str]) -> str:
-        """As `Node`."""
-
-    def position(self) -> str:
-        """The newest position."""
-
-    def stats(self) -> str:
-        """The node's figures as a JSON object."""
-
     def shutdown(self) -> None:
         """Stop accepting, end push sessions spread over `drain_timeout_s`, finish requests, then end: see `join`.
 
@@ -114,6 +86,28 @@ class ProxyNode:
 
     def join(self) -> None:
         """Wait for the threads to end, without holding the interpreter."""
+
+class Purges:
+    """What must leave the caches in front of a node."""
+
+    def fileno(self) -> int:
+        """The eventfd to watch with `loop.add_reader(purges.fileno(), ...)`: then something is `due`."""
+
+    def due(self) -> tuple[list[str], list[str], bool, int]:
+        """Take what must leave the caches.
+
+        The tags; the URIs of the resources that were written to; whether everything must leave, as too much was due to
+        be kept apart; and the offset of the newest change that is part of it, for `purged`.
+        """
+
+    def purged(self, offset: int) -> None:
+        """All changes up to this offset have left the caches, or will not for all waiting.
+
+        Watchers are told of those changes now, if `pin` is off and they have not been.
+        """
+
+    def report(self, purges: int, failures: int, everything: int, waiting: int) -> None:
+        """Set the node's figures `purges`, `purge_failures`, `purges_of_everything` and `purges_waiting`."""
 
 class Exchange:
     """One request as the application sees it; what `current` holds while a handler runs."""

@@ -9,10 +9,13 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from freshwire._engine import ProxyNode
-from freshwire.asgi.server import Listener, described
+from freshwire.asgi.server import Listener, described, purging
+
+if TYPE_CHECKING:
+    from freshwire.purge import Cache
 
 
 class Proxy:
@@ -23,11 +26,13 @@ class Proxy:
         options: Mapping[str, Any],
         listeners: Sequence[Listener],
         *,
+        caches: Sequence[Cache] = (),
         log: logging.Logger | None = None,
     ) -> None:
         """Take over the listeners; nothing runs yet.
 
         options: the engine's options, `upstreams` among them.
+        caches: those in front that are purged of what changes (`freshwire.purge`).
         log: what becomes of the upstreams goes there; default "freshwire.error".
 
         Raises ValueError for an option that is unknown, out of range or not safe.
@@ -36,6 +41,7 @@ class Proxy:
         """Set when connections are accepted."""
         self._log = log or logging.getLogger("freshwire.error")
         self.node = ProxyNode(json.dumps(dict(options)), described(listeners))
+        self._purging = purging(self.node, caches, options)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Pass requests on until `stop` is set and every connection has ended."""
@@ -43,6 +49,8 @@ class Proxy:
         loop.add_reader(self.node.fileno(), self._report)
         ended: asyncio.Future[None] | None = None
         try:
+            if self._purging is not None:
+                self._purging.start()
             self.node.start()
             self.started.set()
             await stop.wait()
@@ -53,6 +61,8 @@ class Proxy:
             self.abort()
             raise
         finally:
+            if self._purging is not None:
+                await self._purging.close()
             await (ended or asyncio.to_thread(self.node.join))
             loop.remove_reader(self.node.fileno())
             self._report()

@@ -1,30 +1,50 @@
 """The command `freshwire doctor`: what it says of what is no node, and how it ends."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
-from freshwire.testing import LiveNode, node
+from freshwire.testing import node
 
-from tests.python.command import Cli
-from tests.python.conftest import cli  # noqa: F401 - a fixture
 from tests.security.proxies import free_port
 
 from . import site
 from .fronts import front
 
 QUICK = ("--idle-s", "0.5", "--waits", "3")
+SIDE_BY_SIDE = 8
+WRONG_USAGE = [
+    (("nonsense",), "is not an HTTP URL"),
+    (("{url}", "--change", "false"), "ended with exit code 1"),
+    (("{url}", "--change-url", "/nothing"), "was answered with 404"),
+    (("{url}", "--change-url", "/a", "--change", "b"), "two ways to do one thing"),
+    (("{url}", "--admin-socket", "/nonexistent"), "no node's figures are there"),
+    (("{url}", "-H", "nonsense"), "write 'Name: value'"),
+]
+RUNS: dict[str, tuple[str, ...]] = {
+    "no node": ("{stranger}", "--json"),
+    "a redirect": ("{redirect}",),
+    "nothing": ("{nobody}",),
+    "an error": ("{node}/nothing", "--json"),
+    "a certificate of nobody's": ("{tls}/scores/x", "--json"),
+    "no TLS": ("{plain}", "--json"),
+    "a certificate": ("{tls}/scores/x", "--json", *QUICK),
+    "a command": ("{node}/scores/c", "--change", "curl -sf -X POST {node}/scores/c/goal", *QUICK),
+    "a URL": ("{node}/scores/u", "--change-url", "/scores/u/goal", *QUICK),
+    "figures": ("{node}/scores/f", "--admin-socket", "{admin}", *QUICK),
+    "credentials": ("{node}/me", "-H", "Cookie: user=ann", *QUICK),
+    "something else": ("{node}/scores/mine", "--change-url", "/scores/other/goal", *QUICK),
+} | {said: (*arguments, *QUICK) for arguments, said in WRONG_USAGE}
 
-
-@pytest.fixture(scope="module")
-def live() -> Iterator[LiveNode]:
-    with node(site.app, trusted_proxies=["127.0.0.1"], watch_cycle_s=1.0) as live:
-        yield live
+Ended = subprocess.CompletedProcess[str]
 
 
 @contextmanager
@@ -50,97 +70,116 @@ def http_server(status: int, **headers: str) -> Iterator[str]:
         thread.join()
 
 
-def problems(said: str) -> list[str]:
-    report = json.loads(said)
+def doctor(arguments: list[str], **environment: str) -> Ended:
+    return subprocess.run(
+        [sys.executable, "-m", "freshwire", "doctor", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "NO_COLOR": "1", **environment},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Ended]]]:
+    """All runs of the command, side by side, as they mostly wait."""
+    place = tmp_path_factory.mktemp("front")
+    tls = {"http://127.0.0.1": "https://127.0.0.1", "\treverse_proxy": "\ttls internal\n\treverse_proxy"}
+    root = {"SSL_CERT_FILE": str(place / "data/pki/authorities/local/root.crt")}
+    with ExitStack() as stack:
+        live = stack.enter_context(node(site.app, trusted_proxies=["127.0.0.1"], watch_cycle_s=2.0))
+        host, port = stack.enter_context(front("caddy", place, int(live.url.rpartition(":")[2]), changes=tls))
+        names = {
+            "node": live.url,
+            "url": f"{live.url}/scores/w",
+            "admin": str(live.admin_socket),
+            "plain": live.url.replace("http", "https"),
+            "tls": f"https://{host}:{port}",
+            "nobody": f"http://127.0.0.1:{free_port()}/",
+            "stranger": stack.enter_context(http_server(200)),
+            "redirect": stack.enter_context(http_server(308, Location="https://example.org/")),
+        }
+        pool = stack.enter_context(ThreadPoolExecutor(SIDE_BY_SIDE))
+        yield {
+            name: pool.submit(
+                doctor,
+                [argument.format(**names) for argument in arguments],
+                **(root if name == "a certificate" else {}),
+            )
+            for name, arguments in RUNS.items()
+        }
+
+
+Runs = dict[str, "Future[Ended]"]
+
+
+def problems(ended: Ended) -> list[str]:
+    report = json.loads(ended.stdout)
     return [finding["problem"] for check in report["checks"] for finding in check["findings"]]
 
 
-def test_what_is_no_node_is_said_to_be_none(cli: Cli) -> None:  # noqa: F811
-    with http_server(200) as url:
-        ended = cli("doctor", url, "--json")
-    assert (ended.returncode, problems(ended.stdout), ended.stderr) == (1, ["not-freshwire"], "")
+@pytest.mark.parametrize(
+    ("run", "problem"),
+    [
+        ("no node", "not-freshwire"),
+        ("an error", "bad-status"),
+        ("a certificate of nobody's", "tls"),
+        ("no TLS", "tls"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_said(run: str, problem: str, runs: Runs) -> None:
+    ended = runs[run].result(100)
+    assert (ended.returncode, problems(ended), ended.stderr) == (1, [problem], "")
 
 
-def test_a_redirect_is_not_followed(cli: Cli) -> None:  # noqa: F811
-    with http_server(308, Location="https://example.org/") as url:
-        ended = cli("doctor", url)
+def test_a_redirect_is_not_followed(runs: Runs) -> None:
+    ended = runs["a redirect"].result(100)
     assert ended.returncode == 1
     assert "redirect: 308 to https://example.org/" in ended.stdout
     assert "give the URL that it leads to" in ended.stdout
 
 
-def test_nothing_there_is_said(cli: Cli) -> None:  # noqa: F811
-    ended = cli("doctor", f"http://127.0.0.1:{free_port()}/")
+def test_nothing_there_is_said(runs: Runs) -> None:
+    ended = runs["nothing"].result(100)
     assert (ended.returncode, ended.stderr) == (1, "")
-    assert "unreachable" in ended.stdout
+    assert "error unreachable" in ended.stdout
 
 
-def test_an_error_of_the_resource_is_said(cli: Cli, live: LiveNode) -> None:  # noqa: F811
-    ended = cli("doctor", f"{live.url}/nothing", "--json")
-    assert (ended.returncode, problems(ended.stdout)) == (1, ["bad-status"])
+def test_it_looks_through_tls(runs: Runs) -> None:
+    ended = runs["a certificate"].result(100)
+    assert ended.returncode == 0, ended.stdout
+    assert json.loads(ended.stdout)["in_front"] == ["Caddy"]
 
 
-def test_a_certificate_must_be_good(
-    cli: Cli,  # noqa: F811
-    live: LiveNode,
-    tmp_path: Path,
-) -> None:
-    origin = int(live.url.rpartition(":")[2])
-    tls = {"http://127.0.0.1": "https://127.0.0.1", "\treverse_proxy": "\ttls internal\n\treverse_proxy"}
-    with front("caddy", tmp_path, origin, changes=tls) as (host, port):
-        url = f"https://{host}:{port}/scores/x"
-        unknown = cli("doctor", url, "--json")
-        plain = cli("doctor", live.url.replace("http", "https"), "--json")
-        known = cli(
-            *("doctor", url, "--json", *QUICK),
-            SSL_CERT_FILE=str(tmp_path / "data/pki/authorities/local/root.crt"),
-        )
-    assert (unknown.returncode, problems(unknown.stdout)) == (1, ["tls"])
-    assert (plain.returncode, problems(plain.stdout)) == (1, ["tls"])
-    assert known.returncode == 0, known.stdout
-    assert json.loads(known.stdout)["in_front"] == ["Caddy"]
+@pytest.mark.parametrize("run", ["a command", "a URL"])
+def test_a_change_is_made_as_it_is_told(run: str, runs: Runs) -> None:
+    ended = runs[run].result(100)
+    assert ended.returncode == 0, ended.stdout
+    assert "ok          change: told after" in ended.stdout
 
 
-def test_a_change_is_made_as_it_is_told(cli: Cli, live: LiveNode) -> None:  # noqa: F811
-    url = f"{live.url}/scores/told"
-    for how in (("--change", f"curl -sf -X POST {url}/goal"), ("--change-url", "/scores/told/goal")):
-        ended = cli("doctor", url, *how, *QUICK)
-        assert ended.returncode == 0, ended.stdout
-        assert "ok          change: told after" in ended.stdout
-    asked = cli("doctor", url, "--admin-socket", str(live.admin_socket), *QUICK)
-    assert "3 waits on one URL were 3 requests at the node, as the node counts" in asked.stdout
+def test_the_node_is_asked_for_its_figures(runs: Runs) -> None:
+    ended = runs["figures"].result(100)
+    assert ended.returncode == 0, ended.stdout
+    assert "at the node, as the node counts" in ended.stdout
 
 
-def test_without_a_change_that_is_said_and_credentials_go_along(cli: Cli, live: LiveNode) -> None:  # noqa: F811
-    ended = cli("doctor", f"{live.url}/me", "-H", "Cookie: user=ann", *QUICK)
+def test_without_a_change_that_is_said_and_credentials_go_along(runs: Runs) -> None:
+    ended = runs["credentials"].result(100)
     assert ended.returncode == 0, ended.stdout
     said = " ".join(ended.stdout.split())
     assert "not checked change: nothing changed in 0 s (--change-url, --change or --admin-socket" in said
 
 
-def test_a_change_to_something_else_is_no_finding(cli: Cli, live: LiveNode) -> None:  # noqa: F811
-    ended = cli("doctor", f"{live.url}/scores/mine", "--change-url", "/scores/other/goal", *QUICK)
-    assert ended.returncode == 0
+def test_a_change_to_something_else_is_no_finding(runs: Runs) -> None:
+    ended = runs["something else"].result(100)
+    assert ended.returncode == 0, ended.stdout
     assert "not checked change: what was done did not change this resource" in ended.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["nonsense"], "is not an HTTP URL"),
-        (["{url}", "--change", "false"], "ended with exit code 1"),
-        (["{url}", "--change-url", "/nothing"], "was answered with 404"),
-        (["{url}", "--change-url", "/a", "--change", "b"], "two ways to do one thing"),
-        (["{url}", "--admin-socket", "/nonexistent"], "no node's figures are there"),
-        (["{url}", "-H", "nonsense"], "write 'Name: value'"),
-    ],
-)
-def test_wrong_usage_is_said(
-    arguments: list[str],
-    said: str,
-    cli: Cli,  # noqa: F811
-    live: LiveNode,
-) -> None:
-    ended = cli("doctor", *(argument.format(url=f"{live.url}/scores/u") for argument in arguments), *QUICK)
+@pytest.mark.parametrize("said", [said for _, said in WRONG_USAGE])
+def test_wrong_usage_is_said(said: str, runs: Runs) -> None:
+    ended = runs[said].result(100)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert said in ended.stderr

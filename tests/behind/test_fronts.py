@@ -5,19 +5,21 @@ from pathlib import Path
 
 import httpx
 import pytest
+from freshwire.testing import LiveNode, node
 from freshwire.testing.watch import Transport
 from websockets.sync.client import connect
 
 from tests.security.test_forwarded import SAID_BY_PROXIES
 from tests.security.wire import Peer
 
+from . import site
 from .conftest import Behind
-from .fronts import CACHES, FILES, YOURS, adapted
+from .fronts import CACHES, FILES, YOURS, adapted, front
 
 
-@pytest.mark.parametrize("front", FILES)
-def test_a_file_changes_in_its_marked_lines_alone(front: str, tmp_path: Path) -> None:
-    changed = adapted(front, tmp_path, 1, 2)
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_changes_in_its_marked_lines_alone(name: str, tmp_path: Path) -> None:
+    changed = adapted(name, tmp_path, 1, 2)
     assert YOURS.findall(changed)
     assert "8000" not in changed
 
@@ -90,6 +92,13 @@ def test_a_websocket_of_the_application_goes_through(behind: Behind) -> None:
             assert socket.recv(10) == said
 
 
+def test_no_other_protocol_gets_a_tunnel(behind: Behind) -> None:
+    lines = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+    answer = behind.http.get(f"{behind.url}/request", headers=lines)
+    assert answer.status_code == 200
+    assert "h2c" not in answer.text
+
+
 def test_two_users_never_see_each_others_bytes(behind: Behind) -> None:
     for _ in range(2):
         for user in ("ann", "bob"):
@@ -130,3 +139,34 @@ def test_a_connection_to_the_node_serves_many_clients(behind: Behind, name: str)
     for _ in range(20):
         httpx.get(f"{behind.url}/scores/{name}", trust_env=False)
     assert behind.live.stats()["accepted"] - before <= 2
+
+
+def test_nobody_but_purgers_can_purge(origin: LiveNode, tmp_path: Path) -> None:
+    nobody = {'"127.0.0.1";  # yours\n}': '"192.0.2.1";  # yours\n}'}
+    at = int(origin.url.rpartition(":")[2])
+    for name, changes, status in (("allowed", {}, 200), ("refused", nobody, 405)):
+        with front("varnish", tmp_path / name, at, changes=changes) as (host, port):
+            url = f"http://{host}:{port}/tables/purged"
+            calls = [httpx.get(url).status_code, httpx.request("PURGE", url).status_code]
+            kept = "hit" in httpx.get(url).headers["cache-status"].rpartition("varnish")[2]
+        assert (calls, kept) == ([200, status], status == 405)
+
+
+def test_a_purge_is_understood_where_one_can_be_made_alone(behind: Behind, name: str) -> None:
+    behind.get(f"/tables/{name}")
+    purged = behind.http.request("PURGE", f"{behind.url}/tables/{name}")
+    again = behind.get(f"/tables/{name}")
+    # Elsewhere it is a request like others, which the application refuses.
+    assert purged.status_code == (200 if behind.front == "varnish" else 405)
+    assert (f"{behind.front}; hit" in again.headers["cache-status"]) == (behind.front == "nginx")
+
+
+def test_what_is_for_purged_caches_alone_is_kept_by_varnish(tmp_path: Path, name: str) -> None:
+    with (
+        node(site.app, cdn_max_age_s=600) as live,
+        front("varnish", tmp_path, int(live.url.rpartition(":")[2])) as (host, port),
+    ):
+        answers = [httpx.get(f"http://{host}:{port}/tables/{name}") for _ in range(2)]
+    assert ["varnish; hit" in answer.headers["cache-status"] for answer in answers] == [False, True]
+    assert "no-cache" in answers[1].headers["cache-control"]
+    assert answers[1].headers["cdn-cache-control"].startswith("max-age=600")

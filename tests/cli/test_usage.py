@@ -79,8 +79,8 @@ def test_an_application_that_cannot_be_loaded_ends_with_3(
 
 
 def test_without_a_command_there_is_help_and_every_command_has_its_own(cli: Cli) -> None:
-    assert all(command in cli().stdout for command in ("serve", "dev", "watch", "bench", "config"))
-    for command in ("serve", "dev", "watch", "bench", "config"):
+    assert all(command in cli().stdout for command in ("serve", "dev", "proxy", "watch", "bench", "config"))
+    for command in ("serve", "dev", "proxy", "watch", "bench", "config"):
         ended = cli(command, "--help")
         assert ended.returncode == 0
         assert "Usage: " in ended.stdout

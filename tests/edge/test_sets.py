@@ -15,7 +15,8 @@ def unite(live: Edge, *monitors: str) -> str:
     assert_cacheable(answer)
     assert answer.status == 200, answer
     said = json.loads(answer.body)
-    assert list(said) == ["monitor"]
+    assert list(said) == ["monitor", "position"]
+    assert offset(said["position"]) >= offset(position(said["monitor"]))
     return str(said["monitor"])
 
 

@@ -176,6 +176,10 @@ def test_what_is_not_known_here_is_gone(long: Edge) -> None:
         assert answer.status == 410
         assert answer["cache-control"] == "public, max-age=1"
         assert answer.problem
+        # What is read at the position that it names comes from no cache, which might lead here again.
+        at = json.loads(answer.body)["position"]
+        assert offset(at) > offset(long.get("/a")["fresh-position"])
+        assert offset(long.get(f"/a?fresh={at}")["fresh-position"]) >= offset(at)
 
 
 def test_after_a_restart_every_url_of_before_is_gone(long: Edge) -> None:

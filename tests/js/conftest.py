@@ -9,9 +9,14 @@ from freshwire.testing import LiveNode
 
 from tests.browser.conftest import chromium, profile, tab
 
-from .site import Site
+from .site import DIST, Site
 
 __all__ = ["chromium", "profile", "tab"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built() -> None:
+    assert (DIST / "freshwire.min.js").exists(), "`make client` builds what these tests are of"
 
 
 @pytest.fixture

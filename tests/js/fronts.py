@@ -28,7 +28,7 @@ http {{
         listen 127.0.0.1:{port};
         location / {{
             proxy_pass http://127.0.0.1:{origin}; proxy_http_version 1.1;
-            proxy_set_header Host $http_host; proxy_set_header Connection "";
+            proxy_set_header Host $http_host; proxy_set_header Connection {connection};
             {more}
         }}
     }}
@@ -41,19 +41,23 @@ BUFFERING = (
 )
 # A lock that lasts longer than a wait, so that one request of many goes through.
 CACHING = "proxy_cache cache; proxy_cache_lock on; proxy_cache_lock_timeout 60s; proxy_cache_lock_age 60s;"
+# With `$http_connection`: a tunnel for WebSockets.
+UPGRADING = "proxy_set_header Upgrade $http_upgrade;"
 # Nobody learns where to wait.
 LINKLESS = "proxy_hide_header Link;"
 VARNISH = 'vcl 4.1; backend node {{ .host = "127.0.0.1"; .port = "{origin}"; }}'
 
 
 @contextmanager
-def nginx(place: Path, origin: int, more: str) -> Iterator[str]:
-    """Its address."""
+def nginx(place: Path, origin: int, more: str, connection: str = '""') -> Iterator[str]:
+    """Its address. connection: what it says in `Connection`; with `$http_connection`, WebSockets get through."""
     port = free_port()
     config = place / "nginx.conf"
     # Whoever runs the tests owns the cache.
     user = "user root;" if os.getuid() == 0 else ""
-    config.write_text(NGINX.format(user=user, place=place, port=port, origin=origin, more=more))
+    config.write_text(
+        NGINX.format(user=user, place=place, port=port, origin=origin, more=more, connection=connection)
+    )
     with _running([PROGRAMS["nginx"], "-p", str(place), "-c", str(config)], place, port) as url:
         yield url
 

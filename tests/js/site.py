@@ -56,6 +56,7 @@ class Site:
                 Route("/match", fresh.tags("match")(self.match)),
                 Route("/goal", self.goal, methods=["POST"]),
                 Route("/n/{k:int}", fresh.tags("match")(self.number)),
+                Route("/big", fresh.tags("match")(self.big)),
                 Route("/me", fresh.tags("match")(self.me)),
                 Route("/bearer", fresh.tags("match")(self.bearer)),
                 Route("/text", fresh.tags("match")(self.text)),
@@ -91,6 +92,10 @@ class Site:
         if self.lifetime:
             answer.headers["cache-control"] = self.lifetime
         return answer
+
+    async def big(self, request: Request) -> Response:
+        answer = {"goals": self.goals, "players": [f"player {number}" for number in range(100)]}
+        return JSONResponse(answer, headers={"cache-control": "public, s-maxage=600"})
 
     async def me(self, request: Request) -> Response:
         return JSONResponse({"name": request.cookies.get("name"), "goals": self.goals})

@@ -1,4 +1,4 @@
-"""The client behind proxies and caches: what does not deliver is given up, what does is found, and nothing is missed."""
+"""The client behind proxies and caches: what does not deliver is given up, what does is found, nothing is missed."""
 
 from __future__ import annotations
 
@@ -167,7 +167,29 @@ def test_in_a_wait_what_can_no_longer_be_read_is_gone_and_the_rest_goes_on(
     page.wait_for_function("all[1].value.goals === 2 && all[2].value.goals === 2")
 
 
-def test_what_is_private_is_waited_on_and_read_by_who_may(live: LiveNode, tab: Open, chromium: Browser) -> None:
+def test_a_change_is_read_unless_it_rides_in_the_answer_to_the_wait(live: LiveNode, tab: Open) -> None:
+    page = tab(live.url)
+    pinned, told = [], []
+    page.on("request", lambda request: pinned.append(request.url) if "fresh=" in request.url else None)
+    page.on("response", lambda response: told.append(response) if "/.fresh/watch/" in response.url else None)
+    page.evaluate("void follow('/big', {transports: ['wait']})")
+    page.wait_for_function("last.status === 'live'")
+    for goals in range(1, 4):
+        block_until(lambda: live.stats()["waits_held"] == 1)
+        httpx.post(f"{live.url}/goal")
+        page.wait_for_function(f"last.value.goals === {goals}")
+    assert page.evaluate(GOALS) == [0, 1, 2, 3]
+    assert page.evaluate("last.value.players.length") == 100
+    changes = [change for response in told for change in response.json()["changes"]]
+    # The node lets a body ride if it has it in time.
+    rode = [change for change in changes if "body" in change or "patch" in change]
+    assert len(changes) == 3
+    assert len(pinned) == 3 - len(rode)
+
+
+def test_what_is_private_is_waited_on_and_read_by_who_may(
+    live: LiveNode, tab: Open, chromium: Browser
+) -> None:
     contexts = [chromium.new_context() for _ in range(2)]
     pages = []
     for name, context in zip(("ada", "eve"), contexts, strict=True):
@@ -183,32 +205,47 @@ def test_what_is_private_is_waited_on_and_read_by_who_may(live: LiveNode, tab: O
         context.close()
 
 
+BREAKABLE = """() => {
+  const Socket = WebSocket
+  window.WebSocket = class extends Socket {
+    constructor(url, protocol) {
+      super(window.broken ? "ws://127.0.0.1:1/" : url, protocol)
+      window.socket = this
+    }
+  }
+}"""
+
+
 def test_a_socket_that_breaks_goes_over_to_a_wait_without_going_back(
-    site: Site, live: LiveNode, front: Front, tab: Open
+    site: Site, freshwire_node: Callable[..., LiveNode], tab: Open, tmp_path: Path, chromium: Browser
 ) -> None:
-    """A socket's messages have no positions: what a cache has for the position that is known may be older."""
-    page = tab(live.url)
-    page.evaluate(
-        """() => {
-          const Socket = WebSocket
-          window.WebSocket = class extends Socket {
-            constructor(url, protocol) {
-              super(window.broken ? "ws://127.0.0.1:1/" : url, protocol)
-              window.socket = this
-            }
-          }
-        }"""
-    )
-    page.evaluate("void follow('/match', {transports: ['websocket', 'wait']})")
-    page.wait_for_function("last.transport === 'websocket' && last.status === 'live'")
-    for goals in range(1, 4):
+    """A socket's messages have no positions; and here the cache has an older answer for the one that is known."""
+    site.lifetime = "public, s-maxage=600"
+    live = freshwire_node(site.app, watch_cycle_s=30)
+    origin = int(live.url.rsplit(":", 1)[1])
+    more = fronts.CACHING + fronts.UPGRADING
+    with fronts.nginx(tmp_path, origin, more, "$http_connection") as url:
+        page = tab(url)
+        page.evaluate(BREAKABLE)
+        page.evaluate("void follow('/match', {transports: ['websocket', 'wait']})")
+        page.wait_for_function("last.transport === 'websocket' && last.status === 'live'")
+
+        other = tab(url, context := chromium.new_context())
+        other.evaluate("void follow('/match', {transports: ['wait']})")
+        other.wait_for_function("last.status === 'live'")
+        block_until(lambda: live.stats()["waits_held"] == 1)
         httpx.post(f"{live.url}/goal")
-        page.wait_for_function(f"last.value.goals === {goals}")
-    page.evaluate("window.broken = true; socket.close()")
-    page.wait_for_function("last.transport === 'wait' && last.status === 'live'")
-    httpx.post(f"{live.url}/goal")
-    page.wait_for_function("last.value.goals === 4")
-    assert page.evaluate(GOALS) == [0, 1, 2, 3, 4]
+        other.wait_for_function("last.value.goals === 1")
+        context.close()
+        for goals in range(2, 4):
+            httpx.post(f"{live.url}/goal")
+            page.wait_for_function(f"last.value.goals === {goals}")
+
+        page.evaluate("window.broken = true; socket.close()")
+        page.wait_for_function("last.transport === 'wait' && last.status === 'live'")
+        httpx.post(f"{live.url}/goal")
+        page.wait_for_function("last.value.goals === 4")
+        assert page.evaluate(GOALS) == [0, 1, 2, 3, 4]
 
 
 def test_a_wait_that_is_answered_without_end_is_slowed_down_and_said_once(live: LiveNode, tab: Open) -> None:

@@ -68,11 +68,18 @@ def test_the_page_with_a_script_tag_follows_what_changes(live: LiveNode, tab: Op
 
 
 def test_a_react_page_renders_what_the_hook_gives(
-    example: ModuleType, live: LiveNode, tab: Open, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    example: ModuleType,
+    live: LiveNode,
+    tab: Open,
+    package: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (package / "board.jsx").write_text((EXAMPLE / "board.jsx").read_text())
     esbuild = [str(MODULES / ".bin" / "esbuild"), "board.jsx", "--bundle", "--jsx=automatic"]
-    subprocess.run([*esbuild, f"--outfile={tmp_path / 'board.js'}", "--log-level=error"], cwd=package, check=True)
+    subprocess.run(
+        [*esbuild, f"--outfile={tmp_path / 'board.js'}", "--log-level=error"], cwd=package, check=True
+    )
     monkeypatch.setattr(example, "DIST", tmp_path)
     page = tab(live.url)
     page.goto(f"{live.url}/?react=1")
@@ -106,9 +113,18 @@ def test_the_package_has_types_and_nothing_that_runs_when_it_is_installed(packag
         watch("/x", { interval: 1 });
         """
     )
-    options = {"strict": True, "noEmit": True, "jsx": "react-jsx", "target": "es2022", "module": "nodenext", "types": []}
+    options = {
+        "strict": True,
+        "noEmit": True,
+        "jsx": "react-jsx",
+        "target": "es2022",
+        "module": "nodenext",
+        "types": [],
+    }
     (package / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "include": ["use.tsx"]}))
-    tsc = subprocess.run([str(MODULES / ".bin" / "tsc"), "-p", "."], cwd=package, capture_output=True, text=True)
+    tsc = subprocess.run(
+        [str(MODULES / ".bin" / "tsc"), "-p", "."], cwd=package, capture_output=True, text=True
+    )
     assert tsc.returncode == 0, tsc.stdout
     manifest = json.loads((package / "node_modules" / "freshwire" / "package.json").read_text())
     assert "dependencies" not in manifest
@@ -117,5 +133,7 @@ def test_the_package_has_types_and_nothing_that_runs_when_it_is_installed(packag
 
 def test_the_module_can_be_imported_where_there_is_no_browser(package: Path) -> None:
     script = "import('freshwire').then(({watch}) => console.log(typeof watch))"
-    said = subprocess.run(["node", "-e", script], cwd=package, capture_output=True, text=True, env=dict(os.environ))
+    said = subprocess.run(
+        ["node", "-e", script], cwd=package, capture_output=True, text=True, env=dict(os.environ)
+    )
     assert said.stdout == "function\n", said.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import httpx
 import pytest
 from freshwire.testing import LiveNode
@@ -40,6 +38,24 @@ def test_tabs_share_one_connection_and_one_read(site: Site, live: LiveNode, tabs
             page.wait_for_function(f"last.value.goals === {goals}")
     assert [page.evaluate(GOALS) for page in tabs] == [[0, 1, 2]] * 3
     assert watchers(live) == 1
+
+
+def test_resources_of_several_tabs_share_one_wait(live: LiveNode, tab: Open) -> None:
+    first, second = tab(live.url), tab(live.url)
+    first.evaluate("window.all = ['/n/1', '/n/2', '/match'].map((url) => follow(url))")
+    second.evaluate("window.all = ['/n/3', '/match'].map((url) => follow(url))")
+    waits = "all.every((one) => one.status === 'live' && one.transport === 'wait')"
+    for page in (first, second):
+        page.wait_for_function(waits)
+    block_until(lambda: live.stats()["waits_held"] == 1 and watchers(live) == 0)
+    httpx.post(f"{live.url}/goal")
+    for page in (first, second):
+        page.wait_for_function("all.every((one) => one.value.goals === 1)")
+    first.close()
+    httpx.post(f"{live.url}/goal")
+    second.wait_for_function("all.every((one) => one.value.goals === 2)")
+    second.wait_for_function(waits)
+    block_until(lambda: live.stats()["waits_held"] == 1)
 
 
 @pytest.mark.parametrize("leave", ["page.close()", "page.goto('about:blank')"])
@@ -81,6 +97,27 @@ def test_a_leading_tab_that_is_frozen_hands_over(live: LiveNode, tabs: list[Page
     leader.wait_for_function("last.value.goals === 1 && last.status === 'live'")
     assert leader.evaluate(GOALS) == [0, 1]
     assert watchers(live) == 1
+
+
+def test_a_leading_tab_that_says_nothing_any_more_loses_the_lead(live: LiveNode, tab: Open) -> None:
+    leader = tab(live.url)
+    follower = leader.context.new_page()
+    follower.clock.install()
+    follower.goto(f"{live.url}/page")
+    for page in (leader, follower):
+        page.evaluate(f"void follow('/match', {SSE})")
+        page.wait_for_function("last.status === 'live'")
+    leader.evaluate("BroadcastChannel.prototype.postMessage = () => {}")
+    httpx.post(f"{live.url}/goal")
+    leader.wait_for_function("last.value.goals === 1")
+    assert follower.evaluate("last.value.goals") == 0
+    follower.clock.fast_forward(11_000)
+    follower.wait_for_function("last.value.goals === 1 && last.status === 'live'")
+    httpx.post(f"{live.url}/goal")
+    for page in (leader, follower):
+        page.wait_for_function("last.value.goals === 2")
+        assert page.evaluate(GOALS) == [0, 1, 2]
+    block_until(lambda: watchers(live) == 1)
 
 
 HIDE = """(hidden) => {
@@ -175,12 +212,3 @@ def test_tabs_that_do_not_share_have_a_connection_each(live: LiveNode, tab: Open
         page.evaluate("void follow('/match', {share: false})")
         page.wait_for_function("last.status === 'live'")
     assert watchers(live) == 2
-
-
-def test_a_node_that_was_started_again_is_followed(
-    site: Site, live: LiveNode, freshwire_node: Callable[..., LiveNode], tabs: list[Page]
-) -> None:
-    """See test_restart.py for the process; here, that every tab follows."""
-    live.changed("match")
-    for page in tabs:
-        assert page.evaluate(GOALS) == [0]

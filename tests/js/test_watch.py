@@ -74,8 +74,8 @@ def test_text_is_a_string_bytes_are_a_blob_and_the_response_is_there(live: LiveN
     assert page.evaluate("text.value") == "0"
     bytes_of_flag = "flag.value.arrayBuffer().then((all) => [...new Uint8Array(all)])"
     assert page.evaluate(bytes_of_flag) == [0x89, 0xFF, 0]
-    assert page.evaluate("flag.response.headers.get('content-type')") == "application/octet-stream"
-    assert page.evaluate("text.response.text()") == "0"
+    assert page.evaluate("flag.response().headers.get('content-type')") == "application/octet-stream"
+    assert page.evaluate("text.response().text()") == "0"
     httpx.post(f"{live.url}/goal")
     page.wait_for_function("text.value === '1'")
     page.wait_for_function(f"{bytes_of_flag}.then((all) => all[2] === 1)")
@@ -201,3 +201,16 @@ def test_another_origin_is_watched_as_it_allows(
     page.wait_for_function("last.value.goals === 7")
     assert page.evaluate(GOALS) == [0, 7]
     assert page.evaluate("last.transport") == "sse"
+
+
+def test_what_was_gone_can_be_watched_again_at_once(site: Site, live: LiveNode, tab: Open) -> None:
+    page = tab(live.url)
+    site.status = 404
+    live.changed("match")
+    page.evaluate("follow('/match').addEventListener('gone', () => (window.again = follow('/match')))")
+    page.wait_for_function("window.again?.status === 'gone'")
+    site.status = 200
+    page.evaluate("void follow('/match')")
+    page.wait_for_function("last.status === 'live'")
+    httpx.post(f"{live.url}/goal")
+    page.wait_for_function("last.value.goals === 1")

@@ -199,7 +199,7 @@ def test_a_refusal_that_may_be_kept_is_no_representation(
     world.pass_by(resource)
     resource.refused = {None: status}
     world.refusals[resource, None].become(world.now, status)
-    # A Range asks the application, whatever is kept or under way.
+    # A Range of what is not fresh asks the application, whatever is under way.
     answered(world, world.get(Client(resource, None, None), ("range", "bytes=0-")))
     answered(world, world.get(Client(resource, "alice", None)))
     world.refuse(resource, None, status)

@@ -7,6 +7,7 @@ import contextlib
 import random
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from freshwire.testing import proxy
 from hypothesis import HealthCheck, given, settings
@@ -79,6 +80,24 @@ def test_random_bodies_in_random_pieces_arrive_as_they_were_sent() -> None:
             assert (answer.status, answer.body) == (200, body)
 
         identical()
+
+
+def test_many_clients_at_once_get_each_their_own() -> None:
+    def exchange(number: int) -> None:
+        chance = random.Random(number)
+        with Client(live.url) as client:
+            for _ in range(10):
+                body = chance.randbytes(chance.choice([1, 1_000, 100_000]))
+                framing, seed = chance.choice(["length", "chunks", "close"]), chance.randrange(1_000)
+                client.ask("PUT", f"/{framing}/{seed}", f"Content-Length: {len(body)}", body=body)
+                assert client.answer().body == body
+
+    options = {"allow_hosts": ["*"], "threads": 4, "max_upstream_connections": 8}
+    with upstream(mirror) as up, upstream(mirror) as other, proxy(up.url, other.url, **options) as live:
+        with ThreadPoolExecutor(24) as clients:
+            list(clients.map(exchange, range(24)))
+        assert up.open + other.open <= 16
+        assert live.stats()["refusals"] == {}
 
 
 def test_an_upstream_that_does_not_read_holds_back_the_client_and_then_gets_everything() -> None:

@@ -179,3 +179,17 @@ def test_an_upstream_on_a_unix_socket_is_one_too(tmp_path_factory: pytest.TempPa
     path = tmp_path_factory.mktemp("u") / "s"
     with upstream(echo, path=str(path)) as up, proxy(up.url, allow_hosts=["*"]) as live:
         assert asked(live.url, target="/x").target == "/x"
+
+
+def test_a_field_that_ends_at_the_node_chooses_no_variant_for_others() -> None:
+    async def greets(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        language = request.get("accept-language") or "none"
+        lines = ("Cache-Control: max-age=60", "Vary: Accept-Language")
+        writer.write(response("200 OK", language.encode(), *lines))
+
+    with upstream(greets) as up, proxy(up.url, allow_hosts=["*"]) as live:
+        hidden = ask(live.url, "GET", "/", "Accept-Language: de", "Connection: Accept-Language")
+        assert hidden.body == b"none"
+        assert ask(live.url, "GET", "/", "Accept-Language: de").body == b"de"
+        assert ask(live.url, "GET", "/").body == b"none"
+        assert len(up.requests) == 2

@@ -8,13 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from freshwire.exceptions import WatchEnded
@@ -86,7 +89,7 @@ def vote(live: LiveNode, choice: str, user: str | None = None) -> int:
         return status
 
 
-def get(live: LiveNode, path: str) -> tuple[dict[str, int], str]:
+def get(live: LiveNode, path: str) -> tuple[dict[str, Any], str]:
     """A representation, and what the cache says of it."""
     with urllib.request.urlopen(live.url + path) as response:
         return json.load(response), response.headers["Cache-Status"]
@@ -108,6 +111,20 @@ def test_a_watcher_sees_each_change(live: LiveNode, transport: Transport) -> Non
             assert watch.next().json() == other.next().json() == {"soup": 0, "salad": count}
     # One read for the first of them, and one a change, however many watch.
     assert live.stats()["rereads"] <= 3
+
+
+def test_the_wait_that_a_cache_can_collapse_and_the_pinned_read_after_it(live: LiveNode) -> None:
+    with urllib.request.urlopen(live.url + "/polls/lunch") as response:
+        monitor = re.match(r'<([^>]+)>; rel="monitor"', response.headers["Link"])
+    assert monitor is not None
+    with ThreadPoolExecutor(1) as waiting:
+        waits = waiting.submit(get, live, monitor[1])
+        block_until(lambda: live.stats()["waits_held"] == 1)
+        vote(live, "soup")
+        told, _ = waits.result(30)
+    (change,) = told["changes"]
+    assert change["url"] == "/polls/lunch"
+    assert get(live, change["pinned"])[0] == {"soup": 1, "salad": 0}
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])

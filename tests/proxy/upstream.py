@@ -42,7 +42,7 @@ async def read_head(reader: asyncio.StreamReader) -> Request | None:
     method, target, version = first.split(" ")
     assert version == "HTTP/1.1"
     pairs = [line.split(": ", 1) for line in lines]
-    return Request(method, target, [(name, value) for name, value in pairs])
+    return Request(method, target, [(name.lower(), value) for name, value in pairs])
 
 
 async def read_body(request: Request, reader: asyncio.StreamReader) -> bytes:

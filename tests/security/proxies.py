@@ -122,7 +122,7 @@ def _answers(port: int) -> bool:
 
 
 def _until(ready: Callable[[], bool], process: subprocess.Popen[bytes], place: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not ready():
         alive = process.poll() is None and time.monotonic() < deadline
         assert alive, (place / "said").read_text()

@@ -1,13 +1,15 @@
 """Rows 2 and 18, in pairs: whatever a proxy makes of an ambiguous request, the node makes nothing of it that reaches
 what the proxy forbids, or that another client of the proxy is answered with.
 
-nginx is there for every test run; HAProxy and Varnish are for `make attacks`.
+nginx is there for every test run; the others, and the configurations of docs/behind, are for `make attacks`.
 """
 
 import os
 from collections.abc import Callable, Iterator
 
 import pytest
+
+from tests.behind.fronts import FILES, front
 
 from .ambiguous import BODIES, FIRST_LINES, HEADS
 from .conftest import Target
@@ -17,6 +19,26 @@ from .wire import Peer, request
 
 HIDDEN = request(FORBIDDEN, "X-Hidden: yes")
 
+# The files of docs/behind with a path that they forbid, for the host of these requests.
+DOCUMENTED = {
+    "nginx": {
+        "server_name 127.0.0.1;": "server_name localhost;",
+        "location = /.fresh/watch {": f"location {FORBIDDEN} {{ return 403; }}\n    location = /.fresh/watch {{",
+    },
+    "varnish": {
+        r"^(?i)127\.0\.0\.1": "^(?i)localhost",
+        "sub vcl_recv {": f'sub vcl_recv {{ if (req.url ~ "^{FORBIDDEN}") {{ return (synth(403)); }}',
+    },
+    "haproxy": {
+        "-m str 127.0.0.1": "-m str localhost",
+        "frontend site": f"frontend site\n    http-request deny if {{ path_beg {FORBIDDEN} }}",
+    },
+    "caddy": {
+        "http://127.0.0.1": "http://localhost",
+        "\treverse_proxy": f"\tbind 127.0.0.1\n\trespond {FORBIDDEN}* 403\n\treverse_proxy",
+    },
+}
+
 PROXIES = [
     pytest.param(
         name,
@@ -24,7 +46,7 @@ PROXIES = [
             name != "nginx" and "FRESHWIRE_PROVE" not in os.environ, reason="only in `make attacks`"
         ),
     )
-    for name in PROGRAMS
+    for name in (*PROGRAMS, *(f"docs/behind/{file}" for file in FILES.values()))
 ]
 
 
@@ -61,7 +83,12 @@ def pair(
     app = App()
     target = attack_all(app, app_timeout_s=1)
     place = tmp_path_factory.mktemp("proxy")
-    with in_front(request.param, place, target.address[1]) as address:
+    documented = {f"docs/behind/{file}": name for name, file in FILES.items()}
+    if name := documented.get(request.param):
+        proxy = front(name, place, target.address[1], changes=DOCUMENTED[name])
+    else:
+        proxy = in_front(request.param, place, target.address[1])
+    with proxy as address:
         yield Pair(address, target, app)
 
 

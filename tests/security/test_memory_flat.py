@@ -50,7 +50,7 @@ def answered(target: TargetProcess, count: int = 20) -> None:
 def test_who_does_not_read_a_kept_representation_costs_no_copy_of_it(
     attack_process: Callable[..., TargetProcess],
 ) -> None:
-    target = attack_process(SOURCE, write_timeout_s=100, rate_grace_s=100)
+    target = attack_process(SOURCE, write_timeout_s=100, rate_grace_s=100, header_timeout_s=100)
     assert len(target.connect().get("/kept").body) == 2**20
     stuck = [target.connect(receive_buffer=4096) for _ in range(200)]
     for peer in stuck[:20]:
@@ -167,7 +167,7 @@ def test_watchers_that_come_and_go_leave_little_behind(
 def test_the_endless_queries_of_one_address_are_forgotten(
     attack_process: Callable[..., TargetProcess],
 ) -> None:
-    target = attack_process(SOURCE, max_cache_bytes=4 * 2**20)
+    target = attack_process(SOURCE, max_cache_bytes=4 * 2**20, max_set_bytes=2**20)
     peer = target.connect()
     long = "y" * 4000
 

@@ -190,7 +190,7 @@ mod tests {
         balance.failed(0, "refused");
         assert!((0..4).all(|_| balance.pick(0) == Ok(1)));
         assert_eq!(balance.pick(1 << 1), Ok(0));
-        balance.failed(1, "refused");
+        (0..2).for_each(|_| balance.failed(1, "refused"));
         assert_eq!(balance.pick(0), Ok(0), "its time is up first");
         assert_eq!(balance.pick(0b11), Err(Nobody::Tried));
         assert_eq!(balance.metrics.upstreams_out.load(Relaxed), 2);

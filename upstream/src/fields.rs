@@ -87,8 +87,9 @@ pub fn request_fields(
     }
     match framing {
         Framing::None => {
-            if let Some(length) = fields.get("content-length") {
-                map.insert(CONTENT_LENGTH, value(length)?);
+            // The client said how long it is, and that was 0.
+            if fields.get("content-length").is_some() {
+                map.insert(CONTENT_LENGTH, 0.into());
             }
         }
         Framing::Length(length) => {
@@ -247,4 +248,77 @@ pub fn keeps_s(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get("keep-alive")?.to_str().ok()?;
     let timeout = text.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
     timeout.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let line = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        let mut map = HeaderMap::new();
+        lines.iter().map(line).for_each(|(name, value)| _ = map.append(name, value));
+        map
+    }
+
+    #[test]
+    fn every_target_that_the_engine_lets_pass_can_be_sent() {
+        for byte in (0x21..0x7f).filter(|byte| !b"#\\%?".contains(byte)) {
+            let text = format!("/a{0}?b{0}\\", byte as char);
+            let sent = target(&text).unwrap_or_else(|| panic!("{text}"));
+            assert!(
+                sent.path().starts_with("/a") && sent.query().is_some_and(|query| query.starts_with('b'))
+            );
+        }
+        assert_eq!(target("*").unwrap().to_string(), "*");
+        assert_eq!(target("/%2F%00?%zz").unwrap().to_string(), "/%2F%00?%zz");
+    }
+
+    #[test]
+    fn a_response_whose_end_two_could_see_differently_is_none() {
+        let said = |status, lines: &[(&'static str, &'static str)], to_head| {
+            response_head(status, &headers(lines), to_head).map(|head| head.content_length)
+        };
+        let length = |value| ("content-length", value);
+        assert_eq!(said(200, &[length("7"), length("7")], false), Ok(Some(7)));
+        assert_eq!(said(200, &[length("7")], true), Ok(None));
+        assert_eq!(said(304, &[length("7")], false), Ok(None));
+        assert_eq!(said(200, &[("transfer-encoding", "Chunked")], false), Ok(None));
+        for (status, lines) in [
+            (101, &[][..]),
+            (200, &[length("7"), length("8")]),
+            (200, &[length("+7")]),
+            (200, &[length("7, 7")]),
+            (200, &[length("")]),
+            (200, &[length("7"), ("transfer-encoding", "chunked")]),
+            (200, &[("transfer-encoding", "gzip, chunked")]),
+            (200, &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
+        ] {
+            for to_head in [false, true] {
+                assert!(said(status, lines, to_head).is_err(), "{status} {lines:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_passed_on_has_one_length_and_nothing_of_the_connection() {
+        let lines = [
+            ("connection", "X-Own, keep-alive"),
+            ("x-own", "1"),
+            ("keep-alive", "timeout=5, max=100"),
+            ("set-cookie", "a"),
+            ("content-length", "7"),
+            ("set-cookie", "b"),
+            ("content-length", "7"),
+        ];
+        let map = headers(&lines);
+        let head = response_head(200, &map, false).unwrap();
+        let mut names: Vec<&[u8]> = head.fields.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        assert_eq!(names, [&b"content-length"[..], b"set-cookie", b"set-cookie"]);
+        assert_eq!(keeps_s(&map), Some(5));
+        assert_eq!(keeps_s(&headers(&[("keep-alive", "x")])), None);
+    }
 }

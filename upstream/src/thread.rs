@@ -6,11 +6,12 @@ use crate::mailbox::Mailbox;
 use crate::outbox::Outbox;
 use crate::pool::Pool;
 use crate::{health, http, websocket};
-use freshwire_engine::app::{Event, ExchangeId, Kind, Request};
+use freshwire_engine::app::{Answer, Event, ExchangeId, Kind, Request};
 use freshwire_engine::limits::Options;
 use freshwire_engine::metrics::Metrics;
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -139,6 +140,10 @@ struct Ending<'t>(&'t Thread, ExchangeId);
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let ended = self.0.exchanges().remove(&self.1);
+        if std::thread::panicking() {
+            self.0.common.metrics.panics.fetch_add(1, Relaxed);
+            self.0.outbox.put(self.1, Answer::Failed);
+        }
         ended.iter().map(|exchange| &exchange.ears).for_each(Ears::close);
     }
 }

@@ -29,11 +29,10 @@ export function choose(
   const waits = hasMonitor && order.includes("wait") && !isDemoted("wait");
   // Several resources share one wait rather than have a stream each.
   const shares = waits && resources > 1;
-  const unfit: Record<Transport, boolean> = {
-    sse: shares || before >= MAX_STREAMS,
-    websocket: shares || !isSocketAlike,
-    wait: !waits,
-    poll: false,
+  const fits = (transport: Transport): boolean => {
+    if (transport === "sse") return !shares && before < MAX_STREAMS;
+    if (transport === "websocket") return !shares && isSocketAlike;
+    return waits || transport === "poll";
   };
-  return order.find((transport) => !unfit[transport] && !isDemoted(transport)) ?? "poll";
+  return order.find((transport) => !isDemoted(transport) && fits(transport)) ?? "poll";
 }

@@ -2,11 +2,11 @@
 // changes over only when the one on trial has proved itself. What arrives goes to `leader.publish`.
 
 import { choose, type Transport } from "./choose.js";
-import { refusal, type Failure } from "./failure.js";
+import { failure, refusal, type Failure } from "./failure.js";
 import type { Leader } from "./leader.js";
-import { linked } from "./link.js";
+import { monitorIn } from "./link.js";
 import { merge } from "./merge_patch.js";
-import { pause, sleep } from "./pace.js";
+import { fork, pause, sleep, timer } from "./pace.js";
 import { lag } from "./position.js";
 import { fromResponse, positionOf, successor, type Representation } from "./representation.js";
 import type { Resource } from "./resource.js";
@@ -47,6 +47,8 @@ export interface Feed {
   trouble(failure: Failure): void;
   /** GET, at its own URL or a pinned one. Throws Failure. */
   read(signal: AbortSignal, pinned?: string, cache?: RequestCache): Promise<void>;
+  /** A transport failed, and does not say why: throws Failure, that the resource is gone or that the transport is at fault. */
+  blame(signal: AbortSignal, detail: string): Promise<never>;
   /** Take what a notice brings, or read what it announces after a delay. Throws Failure if it is gone. */
   follow(notice: Notice, delayMs: number): Promise<void>;
   /** Go for the best transport there is now, unless it delivers already. */
@@ -56,28 +58,26 @@ export interface Feed {
   stop(): void;
 }
 
-interface Attempt {
-  by: Transport | "read";
-  stop: AbortController;
-}
+/** How a resource is come by: its first representation is read. */
+type Way = Transport | "read";
 
 export function feedOf(resource: Resource, leader: Leader): Feed {
   const { url } = resource;
   const { origin } = new URL(url);
   const { settings, feeds, publish } = leader;
-  const { transports, credentials, headers } = settings;
+  const { transports, credentials, headers, fetch } = settings;
   const isNear = origin === globalThis.location?.origin;
-  const stop = new AbortController();
-  const alive = AbortSignal.any([leader.signal, stop.signal]);
-  /** What delivers now, and what is being tried. */
-  let current: Attempt | undefined;
-  let trial: Attempt | undefined;
+  const [alive, stop] = fork(leader.signal);
+  const again = timer();
+  /** The ways that are taken, each with what ends it: one that delivers, and others on trial. */
+  const running = new Map<Way, () => void>();
+  /** The one that delivers. */
+  let live: Way | undefined;
   let failures = 0;
-  let timer: ReturnType<typeof setTimeout>;
   /** Where the newest change can be read that has not been read yet. */
   let wanted: string | undefined;
 
-  const deliver: Record<Attempt["by"], Deliver> = {
+  const deliver: Record<Way, Deliver> = {
     sse,
     websocket,
     poll,
@@ -85,44 +85,40 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
     read: (feed, signal) => feed.read(signal),
   };
 
-  const best = (): Attempt["by"] => {
+  const best = (): Way => {
     if (!resource.representation) return "read";
     const all = [...feeds.keys()].filter((one) => one.startsWith(origin + "/"));
     return choose(
       transports,
       (transport) => leader.isDemoted(origin, transport),
       !!feed.monitor(),
-      (credentials === "include" || (credentials === "same-origin" && isNear)) && !Object.keys(headers).length,
+      !headers && !fetch && (credentials === "include" || (credentials === "same-origin" && isNear)),
       all.length,
       all.indexOf(url),
     );
   };
 
-  const proven = (attempt: Attempt): void => {
-    if (attempt === trial) {
-      current?.stop.abort();
-      current = attempt;
-      trial = undefined;
-      failures = 0;
-    }
-    if (attempt === current) publish({ url, status: "live", transport: attempt.by as Transport });
-  };
+  const stopAllBut = (way?: Way): void =>
+    running.forEach((stop, other) => {
+      if (other === way) return;
+      running.delete(other);
+      stop();
+    });
 
-  const ended = (attempt: Attempt, error?: Failure): void => {
-    const { by, stop } = attempt;
-    stop.abort();
-    if (attempt === trial) trial = undefined;
-    else current = undefined;
+  const ended = (way: Way, error?: Failure): void => {
+    running.get(way)!();
+    running.delete(way);
+    if (way === live) live = undefined;
     const { fate, afterMs = 0, problem } = error ?? {};
     if (fate === "gone") {
       leader.remove(url);
       return publish({ url, status: fate, problem });
     }
-    if (by === "read" && !error) return leader.settle();
-    if (!current) feed.trouble(error ?? {});
-    if (fate) return leader.demote(origin, by as Transport);
+    if (way === "read" && !error) return leader.settle();
+    if (!live) feed.trouble(error ?? {});
+    if (fate) return leader.demote(origin, way as Transport);
     const pauseMs = (!error && feed.retryMs) || pause(++failures);
-    timer = setTimeout(feed.pick, Math.max(afterMs, pauseMs));
+    again(feed.pick, Math.max(afterMs, pauseMs));
   };
 
   const feed: Feed = {
@@ -131,22 +127,26 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
     resource,
     isNear,
     retryMs: 0,
-    stop: () => stop.abort(),
+    stop,
     monitor() {
-      const target = linked(resource.representation?.headers.link, "monitor");
+      const target = monitorIn(resource.representation?.headers.link);
       return target && new URL(target, url).href;
     },
     pinned: (position) =>
       feed.monitor() && position && url + (url.includes("?") ? "&" : "?") + "fresh=" + position,
     publish: (representation) => publish({ url, representation }),
     trouble: ({ problem, message }) =>
-      publish({ url, status: resource.representation ? "stale" : "connecting", problem: problem ?? { detail: message } }),
+      publish({ url, status: resource.representation ? "stale" : "connecting", problem: problem ?? (message ? { detail: message } : undefined) }),
     async read(signal, pinned, cache) {
       const response = await leader.ask(pinned ?? url, { cache: pinned ? "default" : cache }, signal, READ_MS);
       // A pinned URL of a node that is no more is gone; the resource may be there.
       if (pinned && response.status === 410) return feed.read(signal, undefined, "no-cache");
       if (!response.ok) throw await refusal(response);
       feed.publish(await fromResponse(response));
+    },
+    async blame(signal, detail) {
+      const response = await leader.ask(url, { cache: "no-cache" }, signal, READ_MS);
+      throw response.ok ? failure("demote", detail) : await refusal(response);
     },
     async follow({ position, pinned, etag, body, patch, base }, delayMs) {
       const have = resource.representation!;
@@ -171,24 +171,26 @@ export function feedOf(resource: Resource, leader: Leader): Feed {
       }
     },
     pick() {
-      clearTimeout(timer);
-      if (alive.aborted) return;
-      const by = best();
-      if (by === trial?.by) return;
-      trial?.stop.abort();
-      trial = undefined;
-      if (by === current?.by) return;
-      const stop = new AbortController();
-      const attempt: Attempt = (trial = { by, stop });
-      const signal = AbortSignal.any([alive, stop.signal]);
-      deliver[by](feed, signal, () => proven(attempt))
+      again();
+      const way = best();
+      if (alive.aborted || running.has(way)) return;
+      const [signal, stop] = fork(alive);
+      running.set(way, stop);
+      const proven = (): void => {
+        if (live !== way) {
+          stopAllBut(way);
+          live = way;
+          failures = 0;
+        }
+        publish({ url, status: "live", transport: way as Transport });
+      };
+      deliver[way](feed, signal, proven)
         .catch((error) => error)
-        .then((error) => signal.aborted || ended(attempt, error));
+        .then((error) => signal.aborted || ended(way, error));
     },
     restart() {
-      trial?.stop.abort();
-      current?.stop.abort();
-      trial = current = undefined;
+      stopAllBut();
+      live = undefined;
       feed.pick();
     },
   };

@@ -48,7 +48,8 @@ export function lead(settings: Settings, publish: (news: News) => void, signal: 
     settle,
     add(resource) {
       const { url } = resource;
-      if (!feeds.has(url)) feeds.set(url, feedOf(resource, leader));
+      if (feeds.has(url)) return;
+      feeds.set(url, feedOf(resource, leader));
       settle();
     },
     remove(url) {
@@ -61,11 +62,12 @@ export function lead(settings: Settings, publish: (news: News) => void, signal: 
       feeds.forEach((feed) => feed.restart());
     },
     async ask(url, init, signal, ms) {
-      const { fetch, credentials, headers } = settings;
-      const response = await fetch(url, {
+      const { fetch: ask = fetch, credentials, headers } = settings;
+      const response = await ask(url, {
         credentials,
         ...init,
-        headers: { ...headers, ...init.headers },
+        // What is asked for without credentials is for everybody, and none of the caller's fields is.
+        headers: { ...(!init.credentials && headers), ...init.headers },
         signal: AbortSignal.any([signal, AbortSignal.timeout(ms)]),
       });
       if (isLoop(url, Date.now())) {
@@ -85,7 +87,7 @@ export function lead(settings: Settings, publish: (news: News) => void, signal: 
       const ms = spread(Math.min(settings.promoteMs * 2 ** times, LONGEST_DEMOTION_MS));
       demotions.set(transport + origin, [Date.now() + ms, times + 1]);
       settle();
-      setTimeout(settle, ms + 1);
+      void sleep(ms + 1, signal).then(settle);
     },
   };
   return leader;

@@ -1,7 +1,5 @@
 // The field `Link` (RFC 8288), as far as a watch needs it. Pure.
 
-/** The target of the first link with this relation, as it is written. */
-export function linked(field: string | undefined, relation: string): string | undefined {
-  for (const [, target, parameters] of (field ?? "").matchAll(/<([^>]*)>((?:[^,"]|"[^"]*")*)/g))
-    if (/;\s*rel\s*=\s*"?([^";]*)/i.exec(parameters!)?.[1]!.trim().split(/\s+/).includes(relation)) return target;
-}
+/** The target of the first link with the relation `monitor` (RFC 5989), as it is written. */
+export const monitorIn = (field = ""): string | undefined =>
+  /<([^>]*)>(?:[^,"]|"[^"]*")*?;\s*rel\s*=\s*"?(?:[^",;]*\s)?monitor(?=[\s",;]|$)/i.exec(field)?.[1];

@@ -29,12 +29,10 @@ export interface Options {
 }
 
 /** The options as they are in force for a group of watches. */
-export type Settings = Required<Omit<Options, "signal" | "share">>;
+export type Settings = Options & Required<Omit<Options, "signal" | "share" | "headers" | "fetch">>;
 
 export const settingsOf = (options: Options): Settings => ({
   credentials: "same-origin",
-  headers: {},
-  fetch: (url, init) => fetch(url, init),
   transports: ORDER,
   patienceMs: 5_000,
   silenceMs: 60_000,

@@ -28,6 +28,21 @@ export function loopGuard(): (url: string, now: number) => boolean {
   };
 }
 
+/** A timer: each call sets it anew, to run something after so many milliseconds; with none, it will not run. */
+export function timer(): (run?: () => void, ms?: number) => void {
+  let set: ReturnType<typeof setTimeout>;
+  return (run, ms = Infinity) => {
+    clearTimeout(set);
+    if (ms < Infinity) set = setTimeout(run!, ms);
+  };
+}
+
+/** A signal that aborts with another one, or when it is told to. */
+export function fork(parent: AbortSignal): [signal: AbortSignal, abort: () => void] {
+  const controller = new AbortController();
+  return [AbortSignal.any([parent, controller.signal]), () => controller.abort()];
+}
+
 /** Resolves when the signal aborts. */
 export const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

@@ -50,11 +50,12 @@ export const toResponse = ({ body, status, headers }: Representation): Response 
 /** What another representation is beside the one that is there: 1 newer, 0 the same, -1 older. */
 export function compare(have: Representation | undefined, got: Representation, now = Date.now()): number {
   if (!have) return 1;
-  const { left, headers } = have;
+  const { left, loose, headers } = have;
   const was = positionOf(have);
   const is = positionOf(got);
   got.left = was && is && epoch(was) !== epoch(is) ? [epoch(was)!, now] : left;
-  if (lag(is, was) > 0 || (!got.direct && left && left[0] === epoch(is) && now - left[1] < LEFT_MS)) return -1;
+  if (lag(is, was) > 0) return -1;
+  if (!got.direct && ((loose && lag(is, was) === 0) || (left && left[0] === epoch(is) && now - left[1] < LEFT_MS))) return -1;
   const same = have.body === got.body || (headers.etag && headers.etag === got.headers.etag);
   return same && have.status === got.status && type(have) === type(got) ? 0 : 1;
 }

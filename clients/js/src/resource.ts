@@ -20,38 +20,41 @@ export interface News {
   problem?: Problem;
 }
 
-export class Resource {
+export interface Resource {
+  url: string;
   /** The newest, with what was last told of it. */
   representation?: Representation;
   /** The last one that differed from the one before, and its value: what listeners see. */
   shown?: Representation;
-  value: unknown;
-  status: Status = "connecting";
+  value?: unknown;
+  status: Status;
   transport?: Transport;
   /** Of the last failure since it was live. */
   problem?: Problem;
   /** Called after each change, with what has just failed. */
-  readonly listeners = new Set<(problem?: Problem) => void>();
+  listeners: Set<(problem?: Problem) => void>;
+}
 
-  constructor(readonly url: string) {}
+export const resourceOf = (url: string): Resource => ({ url, status: "connecting", listeners: new Set() });
 
-  take({ representation, status = this.status, transport = this.transport, problem }: News): void {
-    if (this.status === "gone") return;
-    if (representation) {
-      const order = compare(this.representation, representation);
-      if (order < 0) return;
-      this.representation = representation;
-      if (order)
-        try {
-          this.value = valueOf(representation);
-          this.shown = representation;
-        } catch (error) {
-          problem = { detail: `${error}` };
-        }
-    }
-    this.transport = transport;
-    if (problem || status === "live") this.problem = problem;
-    this.status = status;
-    for (const listener of [...this.listeners]) listener(problem);
+/** Accept what is news, and tell the listeners. */
+export function take(resource: Resource, news: News): void {
+  const { representation, status = resource.status, transport = resource.transport } = news;
+  let { problem } = news;
+  if (resource.status === "gone") return;
+  if (representation) {
+    const order = compare(resource.representation, representation);
+    if (order < 0) return;
+    resource.representation = representation;
+    if (order)
+      try {
+        resource.value = valueOf(representation);
+        resource.shown = representation;
+      } catch (error) {
+        problem = { detail: `${error}` };
+      }
   }
+  if (problem || status === "live") resource.problem = problem;
+  Object.assign(resource, { transport, status });
+  for (const listener of [...resource.listeners]) listener(problem);
 }

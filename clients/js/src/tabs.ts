@@ -6,8 +6,8 @@
 
 import { lead, type Leader } from "./leader.js";
 import type { Settings } from "./options.js";
-import { aborted } from "./pace.js";
-import { Resource, type News } from "./resource.js";
+import { aborted, fork, timer } from "./pace.js";
+import { resourceOf, take, type News, type Resource } from "./resource.js";
 
 /** Between two beats of the leader. */
 const BEAT_MS = 3_000;
@@ -40,14 +40,14 @@ export function tabs(settings: Settings, name: string): Tabs {
   const tab = Math.random().toString(36);
   /** What each tab wants, and when it last said so; the leader keeps it. */
   const wishes = new Map<string, [urls: string[], at: number]>();
+  const drowse = timer();
   let awake: AbortController | undefined;
   let channel: BroadcastChannel | undefined;
   let leader: Leader | undefined;
-  let timer: ReturnType<typeof setTimeout>;
 
   const resource = (url: string): Resource => {
     let known = resources.get(url);
-    if (!known || known.status === "gone") resources.set(url, (known = new Resource(url)));
+    if (!known || known.status === "gone") resources.set(url, (known = resourceOf(url)));
     return known;
   };
 
@@ -62,8 +62,10 @@ export function tabs(settings: Settings, name: string): Tabs {
   const wish = (): void => tell({ wants: wanted(), tab });
 
   const hear = ({ news, wants, tab }: Message): void => {
-    if (news) resources.get(news.url)?.take(news);
-    else if (!wants) wish();
+    if (news) {
+      const known = resources.get(news.url);
+      if (known) take(known, news);
+    } else if (!wants) wish();
     else if (leader) {
       const now = Date.now();
       const before = wishes.get(tab!)?.[0] ?? [];
@@ -75,13 +77,12 @@ export function tabs(settings: Settings, name: string): Tabs {
           leader.remove(url);
           resources.delete(url);
         }
-      for (const url of wants)
-        if (!before.includes(url)) {
-          const known = resource(url);
-          const { representation, status, transport } = known;
-          leader.add(known);
-          tell({ news: { url, representation, status, transport } });
-        }
+      for (const url of wants) {
+        const known = resource(url);
+        const { representation, status, transport } = known;
+        leader.add(known);
+        if (!before.includes(url)) tell({ news: { url, representation, status, transport } });
+      }
     }
   };
 
@@ -98,8 +99,7 @@ export function tabs(settings: Settings, name: string): Tabs {
 
   /** Stand in line to lead, or take the lead from one who does not move. */
   const stand = (signal: AbortSignal, steal?: boolean): void => {
-    const deposed = new AbortController();
-    const until = AbortSignal.any([signal, deposed.signal]);
+    const [until, depose] = fork(signal);
     navigator.locks
       .request(name, steal ? { steal } : { signal }, () => {
         reign(until);
@@ -107,7 +107,7 @@ export function tabs(settings: Settings, name: string): Tabs {
       })
       .catch(() => {
         // Somebody else leads now, or this tab rests.
-        deposed.abort();
+        depose();
         if (!signal.aborted) stand(signal);
       });
   };
@@ -117,15 +117,14 @@ export function tabs(settings: Settings, name: string): Tabs {
     const { signal } = (awake = new AbortController());
     if (!name) return reign(signal);
     const line = (channel = new BroadcastChannel(name));
-    let steal: ReturnType<typeof setTimeout>;
+    const silence = timer();
     const listen = (event?: MessageEvent<Message>): void => {
-      clearTimeout(steal);
-      steal = setTimeout(() => leader || stand(signal, true), SILENT_MS);
+      silence(() => leader || stand(signal, true), SILENT_MS);
       if (event) hear(event.data);
     };
     line.onmessage = listen;
     void aborted(signal).then(() => {
-      clearTimeout(steal);
+      silence();
       line.close();
     });
     listen();
@@ -137,17 +136,17 @@ export function tabs(settings: Settings, name: string): Tabs {
     channel?.postMessage({ wants: [], tab });
     awake?.abort();
     awake = channel = leader = undefined;
-    for (const [url, { listeners }] of resources) listeners.size || resources.delete(url);
-    for (const [url, known] of resources) known.take({ url, status: "stale" });
+    for (const [url, known] of resources)
+      known.listeners.size ? take(known, { url, status: "stale" }) : resources.delete(url);
   };
 
   /** Something has happened to the tab. */
   const look = ({ type }: Partial<Event>): void => {
-    clearTimeout(timer);
+    drowse();
     if (type === "online") leader?.restart();
     if (type === "freeze" || type === "pagehide") rest();
-    else if (!globalThis.document?.hidden) awake || (wanted()[0] && wake());
-    else if (sleepMs < Infinity) timer = setTimeout(rest, sleepMs);
+    else if (!globalThis.document?.hidden) awake ? leader?.settle() : wanted()[0] && wake();
+    else drowse(rest, sleepMs);
   };
   // Captured, as not all of them bubble from the document.
   for (const type of ["visibilitychange", "freeze", "resume", "pagehide", "pageshow", "online"])
@@ -165,7 +164,7 @@ export function tabs(settings: Settings, name: string): Tabs {
     remove(known, listener) {
       known.listeners.delete(listener);
       setTimeout(() => {
-        if (!leader && !known.listeners.size) resources.delete(known.url);
+        if (!known.listeners.size && resources.get(known.url) === known && !leader) resources.delete(known.url);
         wish();
         if (!wanted()[0]) rest();
       }, LINGER_MS);

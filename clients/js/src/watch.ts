@@ -5,7 +5,7 @@ import type { Problem } from "./failure.js";
 import { settingsOf, type Options } from "./options.js";
 import { aborted } from "./pace.js";
 import { positionOf, toResponse, type Representation } from "./representation.js";
-import type { Resource, Status } from "./resource.js";
+import type { Status } from "./resource.js";
 import { tabs, type Tabs } from "./tabs.js";
 
 /** The events of a watch, by name, with the type of their `detail`. */
@@ -37,7 +37,7 @@ export interface Watch<T> extends EventTarget, AsyncIterable<T> {
    */
   readonly value: T | undefined;
   /** The newest as a Response of its own: status, fields and body. */
-  readonly response: Response | undefined;
+  response(): Response | undefined;
   /** Its entity tag, if it is known: a stream does not tell it. */
   readonly etag: string | undefined;
   /** Where in the node's log of changes it was made. */
@@ -76,84 +76,79 @@ function group(options: Options): Tabs {
   return found;
 }
 
-class Watching extends EventTarget {
-  readonly url: string;
-  value: unknown;
-  status: Status = "connecting";
-  transport?: Transport;
-  problem?: Problem;
-  etag?: string;
-  position?: string;
-  private readonly resource_: Resource;
-  private readonly tabs_: Tabs;
+function begin(url: string | URL, options: Options): Watch<unknown> {
+  const whole = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
+  whole.hash = "";
+  const shared = group(options);
+  const resource = shared.resource(whole.href);
   /** The representation that the caller has been told of. */
-  private told_?: Representation;
-  private waiting_: (() => void)[] = [];
+  let told: Representation | undefined;
+  /** Iterations that wait for something to happen. */
+  let waiting: (() => void)[] = [];
 
-  constructor(url: string | URL, options: Options) {
-    super();
-    const whole = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
-    whole.hash = "";
-    this.url = whole.href;
-    this.tabs_ = group(options);
-    this.resource_ = this.tabs_.resource(this.url);
-    const { signal } = options;
-    if (signal) void aborted(signal).then(() => this.close());
-    // It begins when the caller has had time to listen.
-    queueMicrotask(() => {
-      if (this.isOver_()) return;
-      this.tabs_.add(this.resource_, this.look_);
-      this.look_();
-    });
-  }
-
-  get response(): Response | undefined {
-    return this.told_ && toResponse(this.told_);
-  }
-
-  close(): void {
-    if (!this.isOver_()) this.end_("closed");
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<unknown, void> {
-    try {
-      for (let seen: unknown; ; ) {
-        if (this.told_ !== seen) {
-          seen = this.told_;
-          yield this.value;
-        } else if (this.status === "gone") throw Object.assign(new Error(this.problem!.title), { name: "Gone", problem: this.problem });
-        else if (this.isOver_()) return;
-        else await new Promise<void>((go) => this.waiting_.push(go));
-      }
-    } finally {
-      this.close();
-    }
-  }
-
-  private isOver_(): boolean {
-    return this.status === "gone" || this.status === "closed";
-  }
-
-  private end_(status: Status): void {
-    this.status = status;
-    this.tabs_.remove(this.resource_, this.look_);
-    this.waiting_.splice(0).forEach((go) => go());
-  }
+  const emit = (type: string, detail: unknown): boolean => watching.dispatchEvent(new CustomEvent(type, { detail }));
+  const isOver = (): boolean => watching.status === "gone" || watching.status === "closed";
+  const wakeUp = (): void => waiting.splice(0).forEach((go) => go());
+  const end = (): void => {
+    shared.remove(resource, look);
+    wakeUp();
+  };
 
   /** Tell the caller what is new of the resource. */
-  private look_ = (failed?: Problem): void => {
-    const { shown, value, status, transport, problem, representation } = this.resource_;
-    const { told_, status: was } = this;
-    const emit = (type: string, detail: unknown): boolean => this.dispatchEvent(new CustomEvent(type, { detail }));
-    this.told_ = shown;
-    Object.assign(this, { value, status, transport, problem, position: positionOf(representation), etag: representation?.headers.etag });
-    if (told_ !== shown) emit("change", value);
+  const look = (failed?: Problem): void => {
+    const { shown, value, status, transport, problem, representation } = resource;
+    const isNew = told !== shown;
+    const hasTurned = watching.status !== status;
+    told = shown;
+    Object.assign(watching, {
+      ...{ value, status, transport, problem },
+      position: positionOf(representation),
+      etag: representation?.headers.etag,
+    });
+    if (isNew) emit("change", value);
     if (failed && status !== "gone") emit("error", failed);
-    if (status !== was) emit(status, problem);
-    if (status === "gone") this.end_(status);
-    this.waiting_.splice(0).forEach((go) => go());
+    if (hasTurned) emit(status, problem);
+    if (status === "gone") end();
+    wakeUp();
   };
+
+  const watching = Object.assign(new EventTarget(), {
+    url: whole.href,
+    status: "connecting" as Status,
+    response: () => told && toResponse(told),
+    close() {
+      if (isOver()) return;
+      watching.status = "closed";
+      end();
+    },
+    async *[Symbol.asyncIterator](): AsyncGenerator<unknown, void> {
+      try {
+        for (let seen: unknown; ; ) {
+          const { value, status, problem } = watching;
+          if (told !== seen) {
+            seen = told;
+            yield value;
+          } else if (status === "gone") throw Object.assign(new Error(problem!.title), { name: "Gone", problem });
+          else if (status === "closed") return;
+          else await new Promise<void>((go) => waiting.push(go));
+        }
+      } finally {
+        watching.close();
+      }
+    },
+  }) as unknown as Mutable<Watch<unknown>>;
+
+  if (options.signal) void aborted(options.signal).then(watching.close);
+  // It begins when the caller has had time to listen.
+  queueMicrotask(() => {
+    if (isOver()) return;
+    shared.add(resource, look);
+    look();
+  });
+  return watching;
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Watch a URL: its representation, and each newer one as soon as there is one. */
 export function watch<T = unknown>(url: string | URL, options?: Options): Watch<T>;
@@ -168,8 +163,8 @@ export function watch<T>(
   onChange?: Options | ((value: T, watch: Watch<T>) => void),
   options: Options = {},
 ): Watch<T> {
-  if (typeof onChange !== "function") return new Watching(url, onChange ?? options) as unknown as Watch<T>;
-  const watching = new Watching(url, options) as unknown as Watch<T>;
+  if (typeof onChange !== "function") return begin(url, onChange ?? options) as Watch<T>;
+  const watching = begin(url, options) as Watch<T>;
   watching.addEventListener("change", ({ detail }) => onChange(detail, watching));
   return watching;
 }

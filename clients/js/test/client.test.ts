@@ -1,7 +1,7 @@
 // The client whole, with a `fetch` that plays a node: what no server does on demand.
 
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { afterEach, beforeEach, test } from "node:test";
 import type { Options } from "../src/options.js";
 import { watch, type Watch } from "../src/watch.js";
 
@@ -13,9 +13,10 @@ import { watch, type Watch } from "../src/watch.js";
   }
 };
 
-// The time limits of an AbortSignal do not keep a process alive.
-const alive = setInterval(() => {}, 1000);
-after(() => clearInterval(alive));
+// The time limits of an AbortSignal do not keep a process alive; this does, as long as a test runs.
+let alive: ReturnType<typeof setInterval>;
+beforeEach(() => (alive = setInterval(() => {}, 1000)));
+afterEach(() => clearInterval(alive));
 
 type Answer = Response | Promise<Response>;
 
@@ -105,6 +106,22 @@ test("a change that is there already is not read again, and an older answer is d
   await node.answer("/w/s/aaaaaaaa-7?c=2", changed("aaaaaaaa-8", { url: "/x", pinned: "/x?fresh=aaaaaaaa-8" }));
   assert.equal(await eight, 8);
   assert.ok(!node.asked.includes("/x?fresh=aaaaaaaa-5"));
+  x.close();
+});
+
+test("the caller's fields and credentials go with reads, and not with waits that others share", async () => {
+  const seen: Record<string, unknown[]> = {};
+  const note = (name: string, { headers, credentials }: RequestInit): void => {
+    seen[name] = [(headers as Record<string, string>).authorization, credentials];
+  };
+  const node = new Node({
+    "/x": (init) => (note("read", init), json(1, "aaaaaaaa-1")),
+    "/w/s/aaaaaaaa-1?c=1": (init) => (note("wait", init), changed("aaaaaaaa-2", { url: "/x", pinned: "/x?fresh=aaaaaaaa-2" })),
+    "/x?fresh=aaaaaaaa-2": (init) => (note("pinned", init), json(2, "aaaaaaaa-2")),
+  });
+  const x = watch("http://node/x", node.options({ headers: { authorization: "me" }, credentials: "include" }));
+  while (x.value !== 2) await next(x, "change");
+  assert.deepEqual(seen, { read: ["me", "include"], wait: [undefined, "omit"], pinned: ["me", "include"] });
   x.close();
 });
 
@@ -214,4 +231,22 @@ test("a signal that has aborted already closes the watch before it asks", async 
   const x = watch("http://node/x", node.options({ signal: AbortSignal.abort() }));
   assert.equal((await x[Symbol.asyncIterator]().next()).done, true);
   assert.deepEqual([x.status, node.asked], ["closed", []]);
+});
+
+test("a stream that ends well is no error, and goes on where it was", async () => {
+  const stream = (text: string): Response => new Response(text, { headers: { "content-type": "text/event-stream" } });
+  let streams = 0;
+  const node = new Node({
+    "/x": ({ headers }) => {
+      if (!(headers as Record<string, string>).accept) return json(1, "aaaaaaaa-1");
+      return stream(`retry: 5\n\nid: aaaaaaaa-${++streams + 1}\ndata: ${streams + 1}\n\n`);
+    },
+  });
+  const x = watch<number>("http://node/x", { ...node.options(), transports: ["sse"] });
+  const seen: unknown[] = [];
+  for (const type of ["change", "stale", "error", "live"] as const)
+    x.addEventListener(type, ({ detail }) => seen.push(type === "change" ? detail : type));
+  while (x.value !== 3) await next(x, "change");
+  assert.deepEqual(seen, [1, "live", 2, "stale", "live", 3]);
+  x.close();
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { choose, ORDER, type Transport } from "../src/choose.js";
 import { eventStream, type StreamEvent } from "../src/event_stream.js";
-import { linked } from "../src/link.js";
+import { monitorIn } from "../src/link.js";
 import { merge } from "../src/merge_patch.js";
 import { loopGuard, pause, retryAfter } from "../src/pace.js";
 import { lag } from "../src/position.js";
@@ -27,9 +27,9 @@ test("a link is found by its relation, wherever it stands", () => {
     '</.fresh/watch/s/p?c=1>; title="a;b"; rel="up monitor"',
     "</.fresh/watch/s/p?c=1>;REL=monitor",
   ])
-    assert.equal(linked(field, "monitor"), "/.fresh/watch/s/p?c=1", field);
+    assert.equal(monitorIn(field), "/.fresh/watch/s/p?c=1", field);
   for (const field of [undefined, "", "</a>; rel=next", '</a>; title="rel=monitor"', "</a>; rel=monitors"])
-    assert.equal(linked(field, "monitor"), undefined, field);
+    assert.equal(monitorIn(field), undefined, field);
 });
 
 test("a merge patch does what RFC 7396 says in its appendix", () => {
@@ -156,6 +156,14 @@ test("a copy of a log that was left is older for a while, a stream of it is not"
   assert.equal(compare(last, made("1", "aaaaaaaa-9"), 2000), -1);
   assert.equal(compare(last, made("4", "aaaaaaaa-9", { direct: true }), 2000), 1);
   assert.equal(compare(last, made("4", "aaaaaaaa-9"), 400_000), 1);
+});
+
+test("what may be newer than its position says is not followed by a copy of that position", () => {
+  const loose = made("3", "aaaaaaaa-5", { direct: true, loose: true });
+  assert.equal(compare(loose, made("1", "aaaaaaaa-5")), -1);
+  assert.equal(compare(loose, made("4", "aaaaaaaa-5", { direct: true })), 1);
+  assert.equal(compare(loose, made("4", "aaaaaaaa-6")), 1);
+  assert.equal(compare(loose, made("4")), 1);
 });
 
 test("a body is a value by its media type, and a response again", async () => {

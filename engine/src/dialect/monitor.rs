@@ -2,14 +2,17 @@
 //!
 //! Every answer is a cacheable one and true for ever: an old one only says less. Nothing here knows of sets or sockets.
 //! Called by the shard that has the request, and by the hub, once for all who wait on one URL.
+use crate::dialect::merge_patch;
 use crate::http::fields::Fields;
 use crate::http::refusal::{problem, problem_with};
 use crate::http::response::{BodyFraming, DateClock, LAST_CHUNK, write_head};
 use crate::hub::{Encode, Form};
+use crate::resource::carried::Body;
 use crate::resource::grid::Grid;
 use crate::resource::monitors::{Asked, News};
 use crate::resource::pinned;
 use crate::resource::position::{Epoch, Position, parse};
+use crate::resource::representation::Representation;
 use crate::resource::set::Name;
 use crate::transport::sse::{self, Event};
 use serde_json::Value;
@@ -28,6 +31,8 @@ pub struct Words {
     pub grid: Grid,
     /// Say for each change where no stale copy of it can be read (option `pin`).
     pub pin: bool,
+    /// Largest body in an answer, bytes.
+    pub body_bytes: usize,
 }
 
 /// Why a monitor URL is not one, or not one of ours.
@@ -101,6 +106,9 @@ impl Words {
                 let pinned = pinned::url(target, self.position(*offset));
                 let _ = write!(text, ",\"pinned\":{}", Value::from(pinned));
             }
+            if let Some(body) = news.bodies.iter().find(|body| body.resource == *resource) {
+                self.write_body(&mut text, body);
+            }
             text.push('}');
         }
         text.push(']');
@@ -109,6 +117,26 @@ impl Words {
         }
         let _ = write!(text, ",\"next\":{}}}", Value::from(self.url(news.set, news.offset, next_cycle)));
         text
+    }
+
+    /// What a resource is now, or what is different in it if that is shorter (RFC 7396).
+    fn write_body(&self, text: &mut String, Body { read, before, .. }: &Body) {
+        if read.body.len() > self.body_bytes || !read.text {
+            return;
+        }
+        let Ok(whole) = std::str::from_utf8(&read.body) else { return };
+        let _ = write!(text, ",\"etag\":{}", Value::from(&*read.etag));
+        let whole = Value::from(whole).to_string();
+        let patch = before.as_ref().filter(|_| is_json(read)).and_then(|before| {
+            let json = |read: &Representation| serde_json::from_slice::<Value>(&read.body).ok();
+            let patch = merge_patch::diff(&json(before)?, &json(read)?)?.to_string();
+            let shorter = patch.len() + before.etag.len() + 10 < whole.len();
+            shorter.then(|| (patch, Value::from(&*before.etag)))
+        });
+        let _ = match patch {
+            Some((patch, base)) => write!(text, ",\"patch\":{patch},\"base\":{base}"),
+            None => write!(text, ",\"body\":{whole}"),
+        };
     }
 
     /// The same as one event.
@@ -167,6 +195,13 @@ pub fn fields(content_type: &str, max_age_s: u64) -> Fields {
     fields
 }
 
+/// Whether a body says that it is JSON.
+fn is_json(read: &Representation) -> bool {
+    let kind = read.fields.get("content-type").unwrap_or_default();
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    kind.ends_with(b"/json") || kind.ends_with(b"+json")
+}
+
 /// News on their way to who waits on one URL.
 pub struct Told {
     words: Arc<Words>,
@@ -197,7 +232,7 @@ impl Encode for Told {
         let end = &self.end[usize::from(form == Form::SseUnchunked)];
         end.get_or_init(|| match form {
             Form::Sse | Form::SseUnchunked => {
-                let nothing = News { changes: vec![], spread_s: 0.0, ..self.news.clone() };
+                let nothing = News { changes: vec![], spread_s: 0.0, bodies: vec![], ..self.news.clone() };
                 let mut out = self.words.event(form, &nothing, self.words.next_cycle(&nothing, unix_ms()));
                 if form == Form::Sse {
                     out.extend_from_slice(LAST_CHUNK);
@@ -251,6 +286,7 @@ mod tests {
             epoch: Epoch::from_bits(0x0123_4567),
             grid: Grid::new(12.0),
             pin: true,
+            body_bytes: 4096,
         }
     }
 
@@ -299,12 +335,23 @@ mod tests {
 
     proptest! {
         #[test]
+        fn only_what_would_be_written_is_read(
+            url in "/.fresh/watch/[A-Za-z0-9_-]{21,23}/[0-9a-f]{7,9}-[0-9]{1,3}[?]c=[0-9]{0,3}(&sse)?|/.fresh/watch/[ -~é]{0,60}",
+        ) {
+            let words = words();
+            if let Ok(asked) = words.read(&url) {
+                let sse = if asked.events { "&sse" } else { "" };
+                prop_assert_eq!(words.url(asked.set, asked.since, asked.cycle) + sse, url);
+            }
+        }
+
+        #[test]
         fn no_url_breaks_the_json_and_everything_in_it_can_be_asked(
             target in "/[ -~é]{0,20}", offset in 1u64..1 << 60, cycle in 0u64..1 << 40, next in 0u64..1 << 40,
         ) {
             let set = Name::parse(SET).unwrap();
             let resource = ResourceKey::new("http", "h", &target);
-            let news = News { set, offset: offset + 1, changes: vec![(resource, offset)], cycle, spread_s: 0.0 };
+            let news = News { set, offset: offset + 1, changes: vec![(resource, offset)], cycle, spread_s: 0.0, bodies: vec![] };
             let json: Value = serde_json::from_str(&words().json(&news, next)).unwrap();
             prop_assert_eq!(json["changes"][0]["url"].as_str(), Some(&*target));
             let (stripped, pinned) = pinned::strip(json["changes"][0]["pinned"].as_str().unwrap(), words().epoch);

@@ -88,6 +88,30 @@ pub fn cache_control<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> CacheCon
     said
 }
 
+impl CacheControl {
+    /// As strict as `Surrogate-Control` (W3C edge-arch 1.0) asks of every surrogate: it may forbid to keep a response, and
+    /// shorten its lifetime, but says nothing that it says to one of them only. It never allows more: whoever wrote it
+    /// may have meant a cache that is purged in other ways.
+    pub fn stricter<'a>(&mut self, surrogate_control: impl IntoIterator<Item = &'a [u8]>) {
+        for (name, value) in surrogate_control.into_iter().flat_map(list).map(name_and_value) {
+            match name.to_ascii_lowercase().as_slice() {
+                b"no-store" => self.no_store = true,
+                b"max-age" => {
+                    let limit = delta_seconds(value).unwrap_or(u64::MAX);
+                    for lifetime in [&mut self.max_age, &mut self.s_maxage] {
+                        *lifetime = lifetime.map(|seconds| seconds.min(limit));
+                    }
+                    if limit == 0 {
+                        // Also where the lifetime comes from `expires`.
+                        self.max_age = Some(0);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 /// What a response says to a cache with this target list (RFC 9213 §2.2): the first of the fields that is there, good
 /// and not empty; `Cache-Control` and `Expires` say nothing then. `names` are in lower case.
 pub fn targeted<S: AsRef<str>>(fields: &Fields, names: &[S]) -> Option<CacheControl> {
@@ -137,6 +161,23 @@ mod tests {
         assert_eq!((said.max_age, said.s_maxage), (Some(10), Some(0)));
         assert_eq!((said.stale_if_error, said.stale_while_revalidate), (Some(0), Some(0)));
         assert!(said.no_cache && said.private && !said.public && !said.no_store);
+    }
+
+    #[test]
+    fn surrogate_control_makes_stricter_and_never_more_generous() {
+        let stricter = |said: &str, surrogate: &str| {
+            let mut said = cache_control([said.as_bytes()]);
+            said.stricter([surrogate.as_bytes()]);
+            said
+        };
+        let said = stricter("max-age=60, s-maxage=600", "max-age=300, content=\"ESI/1.0\"");
+        assert_eq!((said.max_age, said.s_maxage), (Some(60), Some(300)));
+        assert!(
+            stricter("max-age=60", "no-store").no_store && !stricter("max-age=60", "no-store;other").no_store
+        );
+        assert_eq!(stricter("no-cache", "max-age=60").max_age, None);
+        assert_eq!(stricter("", "max-age=0").max_age, Some(0));
+        assert_eq!(stricter("max-age=60", "max-age=5;other").max_age, Some(60));
     }
 
     #[test]

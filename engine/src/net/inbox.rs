@@ -1,7 +1,8 @@
 //! Where other threads leave work for a shard: a mutex and a parked flag.
 //!
 //! A producer wakes the shard only if the shard said that it is about to sleep; the shard looks once more after saying
-//! so. Nothing cleverer is needed: the lock is held for a push or a swap.
+//! so. Nothing cleverer is needed: the lock is held for a push or a swap. A producer that can do the work itself claims
+//! it instead, and says for the shard that it sleeps on (`shard::help`).
 use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering::SeqCst, WakeFd};
 use std::io;
 use std::sync::PoisonError;
@@ -27,7 +28,9 @@ impl<T> Inbox<T> {
     /// Leave work and see that it is done soon.
     pub fn push(&self, work: T) {
         self.queue().push(work);
-        self.flush();
+        if self.parked.swap(false, SeqCst) {
+            self.wake.signal();
+        }
     }
 
     /// Leave work that may wait for a [`Inbox::flush`].
@@ -35,9 +38,22 @@ impl<T> Inbox<T> {
         self.queue().push(work);
     }
 
-    /// Wake the shard if it sleeps.
+    /// Answer for the work of a shard that sleeps: what `look` says of it. Whoever is told something wakes the shard, or does
+    /// its work and parks it again. `None`: there is none, or the shard sees to it.
+    pub fn claim<L>(&self, look: impl FnOnce(&[T]) -> L) -> Option<L> {
+        if !self.parked.load(SeqCst) {
+            return None;
+        }
+        let looked = match &**self.queue() {
+            [] => return None,
+            work => look(work),
+        };
+        self.parked.swap(false, SeqCst).then_some(looked)
+    }
+
+    /// Wake the shard if it sleeps and has work.
     pub fn flush(&self) {
-        if self.parked.swap(false, SeqCst) {
+        if self.claim(|_| ()).is_some() {
             self.wake.signal();
         }
     }

@@ -12,9 +12,9 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Cycles of so many seconds, at least one.
+    /// Cycles of so many seconds, at least a tenth.
     pub fn new(cycle_s: f64) -> Self {
-        Self { cycle_ms: (cycle_s * 1000.0).clamp(1000.0, 3_600_000.0) as u64 }
+        Self { cycle_ms: (cycle_s * 1000.0).clamp(100.0, 3_600_000.0) as u64 }
     }
 
     /// Seconds of a cycle, rounded up.

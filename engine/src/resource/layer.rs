@@ -14,12 +14,13 @@ use super::tags::{BadTag, TagHash, TagTable, check_tags, uri_tag};
 use super::watch::{Notices, Reader};
 use super::watches::Watches;
 use crate::broker::memory::Log;
+use crate::http::fields::Fields;
 use crate::hub::Hub;
 use crate::limits::Options;
 use crate::metrics::Metrics;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What decides whether a copy is fresh, and knows who has one.
 pub struct Resources {
@@ -63,13 +64,24 @@ impl Resources {
             max_rereads_per_s: options.max_rereads_per_s,
             private_ms: (options.private_set_s * 1000.0).max(1000.0) as u64,
         };
+        // Whom nothing is pinned for must find everything in the caches as it is.
+        let carry = (options.notice_body_bytes > 0 && options.pin)
+            .then(|| Duration::try_from_secs_f64(options.notice_timeout_s).unwrap_or_default());
         Self {
             epoch,
             salt_key,
             log: Log::default(),
             tags: RwLock::new(TagTable::new(options.max_known_tags)),
             cache: Cache::new(options.max_cache_bytes),
-            monitors: Monitors::new(salt_key, bounds, &options.prefix, epoch, hub.clone(), notices.clone()),
+            monitors: Monitors::new(
+                salt_key,
+                bounds,
+                &options.prefix,
+                epoch,
+                hub.clone(),
+                notices.clone(),
+                carry,
+            ),
             watches: Watches::new(hub, reader, notices, options.max_watched),
             flights: Flights::default(),
             purges: OnceLock::new(),
@@ -145,8 +157,9 @@ impl Resources {
     }
 
     fn tell(&self, tags: &[TagHash], offset: u64, since: Instant) {
-        self.watches.changed(tags, offset, since);
+        // First those who may wait for what a watch reads: it may be read at once.
         self.monitors.changed(tags, offset, since);
+        self.watches.changed(tags, offset, since);
     }
 
     /// Whether a copy may be used.
@@ -170,6 +183,14 @@ impl Resources {
         tags.iter().map(|tag| table.last_change(*tag)).max().unwrap_or(0)
     }
 
+    /// What is kept of a resource, if it may ride in the answer to a wait: public, one for all, and small.
+    pub fn riding(&self, resource: &ResourceKey, max_bytes: usize) -> Option<Arc<Representation>> {
+        let kept = self.cache.lookup(resource, &Fields::default(), false)?;
+        let one_for_all = self.cache.vary(resource).is_some_and(|vary| vary.is_empty());
+        let small = kept.text && kept.body.len() <= max_bytes;
+        (kept.status == 200 && kept.reusable && !kept.is_private() && one_for_all && small).then_some(kept)
+    }
+
     /// From where a representation made at `position` can be waited on.
     pub fn link(&self, contents: Contents<'_>, position: u64, now_ms: u64) -> Option<Link> {
         // What is not announced yet will be, to whoever has its link from here.
@@ -188,18 +209,23 @@ impl Resources {
         if !policy::is_representation(representation.status) {
             return None;
         }
-        {
-            let link = representation.link.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(link) = link.as_ref().filter(|link| link.ticket.is_good(now_ms)) {
-                return Some(write(link));
-            }
+        let good = |link: &&Link| link.ticket.is_good(now_ms);
+        // Nothing is written to what all threads read: this is on the way of every hit.
+        if let Some(link) = representation.link.get().filter(good) {
+            return Some(write(link));
+        }
+        let mut relinked = representation.relinked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = relinked.as_ref().filter(good) {
+            return Some(write(link));
         }
         let Representation { tags, groups, position, expires_at_ms, .. } = representation;
         let private = representation.is_private();
         let contents = Contents { resource, tags, groups, private, expires_at_ms: *expires_at_ms };
         let link = self.link(contents, position.offset, now_ms)?;
         let written = write(&link);
-        *representation.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        if let Err(link) = representation.link.set(link) {
+            *relinked = Some(link);
+        }
         Some(written)
     }
 }

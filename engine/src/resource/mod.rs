@@ -7,6 +7,7 @@
 //! [`invalidation`] and remembered by [`tags`].
 pub mod annotate;
 pub mod cache;
+pub mod carried;
 pub mod conditional;
 pub mod flights;
 pub mod freshness;

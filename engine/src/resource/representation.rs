@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, RwLock};
+use std::sync::{Mutex, OnceLock};
 
 /// How long a copy that may be used if asking fails is used without asking, once it did, milliseconds: so many requests
 /// for it are not so many more for an application that is in trouble.
@@ -69,7 +69,9 @@ pub struct Representation {
     /// Who may share it.
     pub sharing: Sharing,
     /// From where it can be waited on, once it was served.
-    pub link: RwLock<Option<Link>>,
+    pub link: OnceLock<Link>,
+    /// From where else, when the set of that had ended.
+    pub relinked: Mutex<Option<Link>>,
     /// The start of the head of a hit, written once.
     pub hit_head: OnceLock<Box<[u8]>>,
     /// No tag of it changed after its position and up to here.
@@ -130,7 +132,8 @@ impl Representation {
             validate: decision.validate,
             stale: decision.stale,
             sharing: decision.audience,
-            link: RwLock::default(),
+            link: OnceLock::new(),
+            relinked: Mutex::default(),
             hit_head: OnceLock::new(),
             checked: AtomicU64::new(position.offset),
             ask_after_ms: AtomicU64::new(0),
@@ -171,7 +174,8 @@ impl Representation {
             tags: self.tags.clone(),
             groups: self.groups.clone(),
             lines: self.lines.clone(),
-            link: RwLock::default(),
+            link: OnceLock::new(),
+            relinked: Mutex::default(),
             hit_head: OnceLock::new(),
             checked: AtomicU64::new(self.checked()),
             ask_after_ms: AtomicU64::new(0),

@@ -310,6 +310,15 @@ impl Sets {
         concerned.into_iter().collect()
     }
 
+    /// The resources of a set that everybody may read.
+    pub fn public_resources(&self, key: Key) -> Vec<ResourceKey> {
+        let public = |key: &Key| match self.sets.get(*key)? {
+            Set { kind: Kind::One { resource, .. }, ends_at_ms: None, .. } => Some(resource.clone()),
+            _ => None,
+        };
+        self.member_keys(key).iter().filter_map(public).collect()
+    }
+
     /// The sets of one that a set consists of.
     fn member_keys(&self, key: Key) -> Vec<Key> {
         match self.sets.get(key).map(|set| &set.kind) {

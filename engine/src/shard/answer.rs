@@ -204,6 +204,7 @@ impl Shard {
         let followed = self.is_followed(key);
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
         let comparable = work.asks_as_anybody() && (compared || followed);
+        let asked_about = work.asked_about;
         let has_etag =
             watchable && gathering.head.status == 200 && gathering.head.fields.get("etag").is_some();
         if !(keeping || watching || ((etagged || has_etag) && comparable)) {
@@ -235,7 +236,11 @@ impl Shard {
             self.watch(key, made, &names, audience);
         } else {
             let made = Arc::new(made);
-            let why = if keeping { Forward::Miss } else { forwarded(Some(sharing)) };
+            let why = match (keeping, asked_about) {
+                (true, true) => Forward::Stale,
+                (true, false) => Forward::Miss,
+                (false, _) => forwarded(Some(sharing)),
+            };
             let status = if keeping { CacheStatus::Stored(why) } else { CacheStatus::Forwarded(why) };
             if keeping || watchable {
                 self.keep(key, &names, audience, &made, keeping);

@@ -10,6 +10,7 @@ use crate::net::wheel::{TICK_MS, ticks};
 use crate::transport::sse::{self, Event};
 use crate::transport::websocket::{Op, close, encoder};
 use std::cmp::Reverse;
+use std::time::Instant;
 
 /// How long a peer may take to read our last words, and an application to hear that there will be some.
 const LINGER_S: f64 = 2.0;
@@ -117,6 +118,7 @@ impl Shard {
             self.pace_rereads();
             if self.id == 0 {
                 self.shared.resources.announce_overdue();
+                self.shared.resources.monitors.give_up(Instant::now());
             }
             while let Some(Reverse((at, due))) = self.due.peek().copied()
                 && at <= now

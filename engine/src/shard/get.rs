@@ -2,7 +2,6 @@
 use super::Shard;
 use super::exchange::Gathering;
 use super::keep::late_fill;
-use super::stale::flight;
 use super::work::{Intent, Sending, Work};
 use crate::http::fields::Fields;
 use crate::http::refusal::Refusal;
@@ -11,7 +10,7 @@ use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::conditional::{self, Outcome};
 use crate::resource::grid::Grid;
-use crate::resource::key::{Audience, Selectors, VariantKey, Vary, canonical_fields};
+use crate::resource::key::{Audience, ResourceKey, Selectors, VariantKey, Vary, canonical_fields};
 use crate::resource::monitors::Link;
 use crate::resource::policy::{Sharing, is_representation};
 use crate::resource::range;
@@ -66,16 +65,13 @@ impl Shard {
             let audience = if kept.is_public() { Audience::Public } else { Audience::Anonymous };
             return self.watch(key, kept.copy(), vary.names(), audience);
         }
-        let vary =
-            resources.cache.vary(&resource).or_else(|| resources.watches.vary(&resource)).unwrap_or_default();
-        let selected = resources.flights.name(&Selectors::of(&work.fields, &vary));
-        let flight = flight(&resource, once, selected);
         let stale = kept.filter(|kept| once && !kept.is_private());
         if let Some(copy) = &stale
             && work.pinned.is_none()
             && let Some(status) = self.usable_stale(copy)
         {
-            self.refresh(key, copy, flight.into());
+            let flight = self.flight(&resource, &work.fields, once);
+            self.refresh(key, copy, flight);
             return self.serve(key, copy, status);
         }
         if self.join(key, once) {
@@ -91,6 +87,7 @@ impl Shard {
             || &*work.method != "GET"
             || (once && resources.cache.is_uncacheable(&resource))
             || stale.as_deref().is_some_and(|copy| copy.validate);
+        let fields = work.fields.clone();
         if &*work.method == "GET"
             && let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut())
         {
@@ -99,11 +96,21 @@ impl Shard {
         if alone {
             return self.call(key, vec![], None);
         }
+        let flight = self.flight(&resource, &fields, once);
         if resources.flights.board(&flight, (self.id, key.pack())) {
-            self.call(key, vec![], Some(flight.into()));
+            self.call(key, vec![], Some(flight));
         } else {
             self.wait(key);
         }
+    }
+
+    /// The name of the read that all wait for who ask for what this request selects.
+    fn flight(&self, resource: &ResourceKey, fields: &Fields, once: bool) -> Box<str> {
+        let resources = &self.shared.resources;
+        let vary =
+            resources.cache.vary(resource).or_else(|| resources.watches.vary(resource)).unwrap_or_default();
+        let selected = resources.flights.name(&Selectors::of(fields, &vary));
+        format!("{resource} {once} {selected:x}").into()
     }
 
     /// Whether a copy may be used as it is.

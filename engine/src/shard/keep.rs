@@ -33,7 +33,11 @@ impl Shard {
     pub(super) fn judge(&self, head: &ResponseHead, credentials: bool) -> (Decision, Vec<Box<str>>) {
         let groups = self.groups_of(head);
         let for_us = targeted(&head.fields, &self.shared.target_list);
-        let said = for_us.unwrap_or_else(|| cache_control(head.fields.all("cache-control")));
+        let said = for_us.unwrap_or_else(|| {
+            let mut said = cache_control(head.fields.all("cache-control"));
+            said.stricter(head.fields.all("surrogate-control"));
+            said
+        });
         let mut decision = decide(&Seen {
             method: "GET",
             credentials,

@@ -1,9 +1,9 @@
 //! A shard: one thread that owns connections from their acceptance to their end.
 //!
-//! The loop takes what is in the inbox, walks a piece of what was published, serves connections with more input, tells
-//! the application once, and then asks the poller. Nothing blocks: the application answers through the inbox.
-//! One file each for: accepting, reading requests, GETs of resources, stale copies, answers of the application, push,
-//! re-reads, WebSockets, deadlines, and the node's own resources.
+//! Nothing blocks: the application answers through the inbox.
+//! One file each for: the loop, answers that come while it sleeps, accepting, reading requests, GETs of resources, reads
+//! that are pinned, stale copies, answers of the application, push, re-reads, waits on sets, WebSockets, deadlines, and
+//! the node's own resources.
 mod accept;
 mod admin;
 mod answer;
@@ -11,6 +11,7 @@ pub mod conn;
 mod deadline;
 mod exchange;
 mod get;
+pub mod help;
 mod keep;
 mod log;
 mod pinned;
@@ -20,6 +21,7 @@ mod reread;
 pub mod shared;
 pub mod socket;
 mod stale;
+mod turn;
 mod wait;
 pub mod work;
 
@@ -27,8 +29,8 @@ use crate::http::refusal::Refusal;
 use crate::http::response::DateClock;
 use crate::hub::{FanOut, TopicId};
 use crate::net::slab::{Key, Slab};
-use crate::net::sys::{self, Poller, Ready};
-use crate::net::wheel::{TICK_MS, Wheel};
+use crate::net::sys::{self, Poller};
+use crate::net::wheel::Wheel;
 use conn::{After, Conn, State, Wrote};
 use deadline::Due;
 use exchange::{Exchange, Waiting};
@@ -36,10 +38,8 @@ use shared::{Command, Shared};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Sends of a walk before the poller is asked again.
 const WALK_SENDS: usize = 256;
@@ -53,7 +53,9 @@ const LISTENER: u32 = u32::MAX;
 pub struct Shard {
     id: u8,
     shared: Arc<Shared>,
-    poller: Poller,
+    poller: Arc<Poller>,
+    /// Room for what comes out of the inbox.
+    commands: Vec<Command>,
     conns: Slab<Conn>,
     exchanges: Slab<Exchange>,
     fanout: FanOut,
@@ -97,13 +99,14 @@ pub struct Shard {
 impl Shard {
     /// A shard that has nothing yet but `listeners` to accept from.
     pub fn new(id: u8, shared: Arc<Shared>, random: u64, listeners: Vec<OwnedFd>) -> std::io::Result<Self> {
-        let poller = Poller::new()?;
+        let poller = Arc::new(Poller::new()?);
         poller.add(shared.inboxes.0[id as usize].wake.fd(), sys::EPOLLIN | sys::EPOLLET, WAKE)?;
         let now_ms = sys::now_ms();
         let mut shard = Self {
             id,
             shared,
             poller,
+            commands: vec![],
             conns: Slab::default(),
             exchanges: Slab::default(),
             fanout: FanOut::new(),
@@ -134,85 +137,6 @@ impl Shard {
         shard.pace_rereads();
         shard.listen()?;
         Ok(shard)
-    }
-
-    /// Serve until told to stop.
-    pub fn run(mut self) {
-        let inbox = self.shared.inboxes.0[self.id as usize].clone();
-        let mut ready = vec![Ready { events: 0, u64: 0 }; 512];
-        let mut commands = vec![];
-        self.clock();
-        while !self.stopped {
-            inbox.take(&mut commands);
-            for command in commands.drain(..) {
-                self.guard(None, |shard| shard.command(command));
-            }
-            if commands.capacity() > 4096 {
-                commands = vec![];
-            }
-            self.guard(None, Self::walk);
-            for key in std::mem::take(&mut self.again) {
-                self.guard(Some(key), |shard| shard.read_on(key));
-            }
-            self.flush_log();
-            if std::mem::take(&mut self.told)
-                && let Some(app) = self.shared.app.get()
-            {
-                app.wake();
-            }
-            let busy = self.stopped || self.fanout.is_walking() || !self.again.is_empty();
-            let timeout = if busy || !inbox.park() { 0 } else { TICK_MS as i32 };
-            let n = self.poller.wait(&mut ready, timeout);
-            inbox.unpark();
-            self.clock();
-            for Ready { events, u64: bits } in ready[..n].iter().copied() {
-                let key = Key::unpack(bits);
-                if bits == WAKE {
-                    inbox.wake.clear();
-                } else if key.generation == LISTENER {
-                    self.guard(None, |shard| shard.accept(key.slot as u8));
-                } else {
-                    self.guard(Some(key), |shard| shard.ready(key, events as i32));
-                }
-            }
-            self.guard(None, Self::tick);
-        }
-        let keys: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
-        keys.into_iter().for_each(|key| self.close(key));
-        self.flush_log();
-        if let Some(app) = self.shared.app.get() {
-            app.wake();
-        }
-        if self.shared.ended.fetch_add(1, SeqCst) + 1 == self.shared.inboxes.0.len() as u32 {
-            if let Some(output) = self.shared.output.get() {
-                output.end();
-            }
-            let on_end = self.shared.on_end.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            if let Some(on_end) = on_end {
-                on_end();
-            }
-        }
-    }
-
-    fn clock(&mut self) {
-        self.now_ms = sys::now_ms();
-        self.unix_ms =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        self.unix_s = self.unix_ms / 1000;
-    }
-
-    /// A panic costs the connection it happened in, and nothing else.
-    fn guard(&mut self, key: Option<Key>, f: impl FnOnce(&mut Self)) {
-        if catch_unwind(AssertUnwindSafe(|| f(self))).is_ok() {
-            return;
-        }
-        self.shared.metrics.panics.fetch_add(1, Relaxed);
-        self.scratch.resize(64 * 1024, 0);
-        self.turn = None;
-        self.out.clear();
-        if let Some(key) = key {
-            self.close(key);
-        }
     }
 
     fn command(&mut self, command: Command) {

@@ -302,7 +302,9 @@ impl Shard {
         if std::mem::take(&mut conn.on_set) {
             self.shared.metrics.waits_held.fetch_sub(1, Relaxed);
             for topic in self.fanout.unsubscribe(head) {
-                self.shared.resources.monitors.leave(self.id, topic);
+                for (shard, watch) in self.shared.resources.monitors.leave(self.id, topic) {
+                    self.shared.resources.watches.leave(shard, watch);
+                }
             }
             return;
         }

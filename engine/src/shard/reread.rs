@@ -285,6 +285,9 @@ impl Shard {
             }
         }
         // Only now is it in the cache, where those who waited for it look.
+        let read = shared.resources.watches.current(topic).map(|(_, current)| current);
+        let read = read.filter(|_| matches!(next, Next::Rest | Next::Again));
+        shared.resources.monitors.landed(topic, read.as_ref());
         for waiter in landing.waiters {
             shared.inboxes.landed(waiter, landing.alone);
         }

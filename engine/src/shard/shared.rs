@@ -1,5 +1,5 @@
 //! What the shards of a node share, and what can be put into a shard's inbox.
-use crate::app::{Address, Answer, Answers, App, ExchangeId};
+use crate::app::{Address, Answer, App, ExchangeId};
 use crate::dialect::monitor::Words;
 use crate::http::forwarded::TrustedProxies;
 use crate::http::head::HeadLimits;
@@ -14,13 +14,14 @@ use crate::resource::flights::Waiter;
 use crate::resource::layer::Resources;
 use crate::resource::outgoing::Outgoing;
 use crate::resource::watch::Reader;
+use crate::shard::Shard;
 use crate::shard::conn::Peer;
 use hashbrown::HashMap;
 use std::hash::RandomState;
 use std::net::IpAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// Work for a shard from outside of it.
 pub enum Command {
@@ -80,17 +81,6 @@ pub struct Door {
 /// The inboxes of all shards.
 pub struct Inboxes(pub Vec<Arc<Inbox<Command>>>);
 
-impl Answers for Inboxes {
-    fn answer(&self, id: ExchangeId, answer: Answer) {
-        if let Some(inbox) = self.0.get(id.shard()) {
-            inbox.push_quietly(Command::Answer(id, answer));
-        }
-    }
-    fn flush(&self) {
-        self.0.iter().for_each(|inbox| inbox.flush());
-    }
-}
-
 impl Reader for Inboxes {
     fn read_again(&self, home: u8, topic: TopicId) {
         self.0[home as usize].push(Command::ReadAgain(topic));
@@ -121,6 +111,8 @@ pub struct Shared {
     pub doors: Vec<Door>,
     /// One a shard.
     pub inboxes: Arc<Inboxes>,
+    /// The shards themselves, for who does a sleeping one's work.
+    pub shards: Vec<OnceLock<Weak<Mutex<Shard>>>>,
     /// Connections in each shard.
     pub loads: Vec<AtomicUsize>,
     /// Topics.

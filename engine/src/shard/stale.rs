@@ -11,7 +11,7 @@ use crate::net::slab::Key;
 use crate::net::wheel::ticks;
 use crate::resource::annotate::CacheStatus;
 use crate::resource::freshness::expired_for_ms;
-use crate::resource::key::{Audience, ResourceKey, Selectors, VariantKey, Vary, canonical_fields};
+use crate::resource::key::{Audience, Selectors, VariantKey, Vary, canonical_fields};
 use crate::resource::representation::Representation;
 use crate::resource::validation::{conditional, freshened, is_error};
 use crate::resource::watch::Source;
@@ -202,9 +202,4 @@ impl Shard {
         self.drop_read(exchange);
         self.land(&refresh.flight, false);
     }
-}
-
-/// The name of the read that all wait for who ask for a variant.
-pub(super) fn flight(resource: &ResourceKey, once: bool, selected: u64) -> String {
-    format!("{resource} {once} {selected:x}")
 }

@@ -17,9 +17,13 @@ use crate::hub::Form;
 use crate::net::slab::Key;
 use crate::net::sys;
 use crate::net::wheel::{TICK_MS, ticks};
+use crate::resource::carried::Carry;
+use crate::resource::key::{Audience, ResourceKey, Selectors, VariantKey, canonical_fields};
 use crate::resource::monitors::{Asked, Hold, News, Waited};
+use crate::resource::representation::Representation;
 use crate::resource::set::Name;
 use crate::resource::sets::NotUnited;
+use crate::resource::watch::Source;
 use crate::transport::sse::{self, Event};
 use serde::Deserialize;
 use std::cmp::Reverse;
@@ -29,6 +33,9 @@ use std::sync::atomic::Ordering::Relaxed;
 const REFUSAL_MAX_AGE_S: u64 = 1;
 /// Room in the kernel for what the reader of an event stream has not read, bytes (the kernel doubles it).
 const PUSH_SEND_BUFFER: i32 = 16 * 1024;
+
+/// What the application is asked for, for watchers.
+const WATCH_ACCEPT: &str = "text/event-stream, */*;q=0.1";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,7 +106,17 @@ impl Shard {
         }
         let left_ms = grid.left_ms(phase_ms, asked.cycle, self.unix_ms);
         let advance = || shared.resources.log.advance();
-        let waited = monitors.wait(self.id, asked, left_ms.filter(|_| !head_only), self.now_ms, advance);
+        let waited = monitors.wait(
+            self.id,
+            asked,
+            left_ms.filter(|_| !head_only),
+            self.now_ms,
+            advance,
+            |resource, offset| {
+                let kept = shared.resources.riding(resource, shared.options.notice_body_bytes)?;
+                (kept.position.offset >= offset).then_some(kept)
+            },
+        );
         shared.metrics.waits.fetch_add(1, Relaxed);
         match waited {
             Waited::Gone => self.refuse_wait(key, 410, "unknown_set", monitor::GONE),
@@ -107,7 +124,7 @@ impl Shard {
                 self.stream_news(key, asked, &news, left_ms.is_some(), first)
             }
             Waited::News(news) => self.answer_with_news(key, &news, head_only),
-            Waited::Held(Hold { topic, version, look }) => {
+            Waited::Held(Hold { topic, version, look, carry }) => {
                 if let Some((at_ms, set)) = look {
                     // Rounded up, so that it is over by then.
                     let due = self.wheel.now() + (at_ms.saturating_sub(self.now_ms) / TICK_MS) as u32 + 2;
@@ -146,6 +163,9 @@ impl Shard {
                     if conn.unread {
                         self.again.push(key);
                     }
+                }
+                if let Some((set, resources)) = carry {
+                    self.carry(key, set, resources);
                 }
                 self.give(key, out);
                 self.close_if_left(key);
@@ -198,6 +218,43 @@ impl Shard {
         }
         self.complete(key);
         self.give(key, out);
+    }
+
+    /// Watch what is public and small of a set, so that the answer to a wait on it can say what has become of it.
+    fn carry(&mut self, key: Key, set: Key, resources: Vec<ResourceKey>) {
+        let shared = self.shared.clone();
+        let Some(listener) = self.conns.get(key).map(|conn| conn.listener) else { return };
+        for resource in resources {
+            let Some(latest) = shared.resources.riding(&resource, shared.options.notice_body_bytes) else {
+                continue;
+            };
+            let Some((scheme, host)) = resource.origin().split_once("://") else { continue };
+            let request: Fields = [("host", host)].into_iter().collect();
+            let source = Source {
+                scheme: if scheme == "https" { "https" } else { "http" },
+                target: resource.path_and_query().into(),
+                fields: canonical_fields(&request, &[], false, Some(WATCH_ACCEPT)).into(),
+                token_ends_unix_s: None,
+                listener,
+            };
+            let audience = if latest.is_public() { Audience::Public } else { Audience::Anonymous };
+            let selectors = Selectors::of(&request, &[]);
+            let variant = VariantKey { resource: resource.clone(), audience, selectors };
+            let changed = |rep: &Representation| shared.resources.newest_change(&rep.tags);
+            let opened =
+                shared.resources.watches.open(self.id, &variant, &[], source, latest.copy(), changed);
+            let Some(opened) = opened else { continue };
+            if opened.created {
+                self.rest(opened.topic);
+            }
+            let (topic, latest) = (opened.topic, opened.current);
+            let carry = Carry { topic, shard: self.id, resource, latest, before: None };
+            if !shared.resources.monitors.carry(set, carry) {
+                shared.resources.watches.leave(self.id, topic);
+            }
+        }
+        let watched = shared.resources.watches.len() as u64;
+        shared.metrics.watched.store(watched, Relaxed);
     }
 
     fn answer_with_news(&mut self, key: Key, news: &News, head_only: bool) {

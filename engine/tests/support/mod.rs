@@ -169,3 +169,15 @@ impl Client {
 pub fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().find_map(|line| line.split_once(": ").filter(|(n, _)| *n == name).map(|(_, v)| v))
 }
+
+/// The answer to a wait that the client has begun, in whichever cycle something changes.
+pub fn news(client: &mut Client) -> String {
+    loop {
+        let (_, body) = client.response();
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+        if answer["changes"].as_array().is_some_and(|changes| !changes.is_empty()) {
+            return body;
+        }
+        client.get(answer["next"].as_str().unwrap(), "");
+    }
+}

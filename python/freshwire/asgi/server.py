@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from freshwire._engine import Node
+from freshwire._engine import Engine, Node
 from freshwire.asgi.lifespan import SHUTDOWN_TIMEOUT_S, STARTUP_TIMEOUT_S, Lifespan, LifespanError, Mode
 from freshwire.asgi.types import Application
 
@@ -93,7 +93,7 @@ class Server:
             log=self._log,
         )
         self.node = Node(json.dumps(dict(options)), described(listeners))
-        self._purging = _purging(self.node, caches, options) if caches else None
+        self._purging = purging(self.node, caches, options)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Start the application and serve it until `stop` is set and every connection has ended.
@@ -144,22 +144,10 @@ class Server:
         self._log.error(text, exc_info=error)
 
 
-def _purging(node: Node, caches: Sequence[Cache], options: Mapping[str, Any]) -> Purging:
-    """What purges caches of what changes in a node."""
-    from freshwire._engine import default_options, surrogate_keys
-    from freshwire.purge import Purging  # here: it imports httpx, which takes its time
+def purging(node: Engine, caches: Sequence[Cache], options: Mapping[str, Any]) -> Purging | None:
+    """What purges caches of what changes in a node; None: there are none. Before the node starts."""
+    if not caches:
+        return None
+    from freshwire.purge.purging import of  # here: it imports httpx, which takes its time
 
-    chosen = {**json.loads(default_options()), **options}
-    secret = str(chosen["tag_key"])
-
-    def keys(changed: Sequence[str]) -> list[str]:
-        return surrogate_keys(secret, changed) if secret else []
-
-    return Purging(
-        node,
-        caches,
-        keys,
-        pin=bool(chosen["pin"]),
-        max_purges=int(chosen["max_purges"]),
-        timeout_s=float(chosen["purge_timeout_s"]),
-    )
+    return of(node.purging(), caches, options)

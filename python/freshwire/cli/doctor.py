@@ -60,7 +60,17 @@ def doctor(
 
     async def look() -> bool:
         async with client(waits) as http:
-            visit = Visit(url, headers, http, progress.say, idle_s, waits, admin_socket, change_url, change)
+            visit = Visit(
+                url,
+                headers,
+                http,
+                progress.say,
+                idle_s,
+                waits,
+                admin_socket=admin_socket,
+                change_url=change_url,
+                change_command=change,
+            )
             report = await examine(visit)
         progress.end()
         if as_json:

@@ -28,7 +28,7 @@ UpstreamArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="UPSTREAM...",
-        help="Where the application is: http://host:port[/base] or unix:/path; several of the same share the work.",
+        help="Where the application is: http://host:port or unix:/path; several of the same share the work.",
         show_default=False,
     ),
 ]
@@ -59,7 +59,7 @@ def run(effective: config.Effective) -> None:
     )
     try:
         try:
-            server = Proxy(effective.engine(), opened.listeners)
+            server = Proxy(effective.engine(), opened.listeners, caches=effective.caches)
         except ValueError as error:
             raise OptionError(str(error)) from None
         started = functools.partial(announce, opened, f"proxies {' and '.join(upstreams)} at")

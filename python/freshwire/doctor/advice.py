@@ -170,9 +170,10 @@ PROBLEMS: dict[str, Problem] = {
         {
             "nginx": [
                 "proxy_http_version 1.1;",
-                "proxy_set_header Upgrade $http_upgrade;",
+                "proxy_set_header Upgrade $fresh_upgrade;",
                 "proxy_set_header Connection $fresh_connection;",
-                "map $http_upgrade $fresh_connection { default upgrade; '' ''; }  # in http { }",
+                "map $http_upgrade $fresh_upgrade { default ''; ~*^websocket$ websocket; }   # these two in http { }",
+                "map $http_upgrade $fresh_connection { default ''; ~*^websocket$ upgrade; }",
             ],
             "Varnish": [
                 'if (req.http.Upgrade ~ "(?i)^websocket$") { return (pipe); }  # in vcl_recv',

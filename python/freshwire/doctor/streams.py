@@ -15,13 +15,13 @@ import httpx
 
 from freshwire.client.sse import Parser
 from freshwire.doctor.report import Finding, Outcome
-from freshwire.doctor.visit import PROMPT_S, Visit
+from freshwire.doctor.visit import Visit
 
 EVENTS = "text/event-stream"
 SUBPROTOCOL = "freshwire.v1"
 HEARTBEAT_S = 30.0
 """A node's heartbeat comes within this by default, seconds."""
-POLL_S = 2
+POLL_S = 4
 """How long a long poll waits, seconds."""
 
 Read = Callable[[], Awaitable[bytes]]
@@ -43,7 +43,7 @@ async def events(visit: Visit) -> Outcome:
 async def _first_event(visit: Visit) -> Finding | None:
     start = time.monotonic()
     try:
-        async with asyncio.timeout(PROMPT_S), visit.stream(accept=EVENTS) as response:
+        async with asyncio.timeout(visit.prompt_s), visit.stream(accept=EVENTS) as response:
             if response.status_code != 200 or _kind(response) != EVENTS:
                 seen = f"`Accept: {EVENTS}` was answered with {response.status_code} {_kind(response)}"
                 return visit.finding("accept-not-passed", seen)
@@ -54,7 +54,7 @@ async def _first_event(visit: Visit) -> Finding | None:
             after_s = time.monotonic() - start
             return visit.finding("stream-cut", f"it ended after {after_s:.1f} s, before the first event")
     except TimeoutError:
-        return visit.finding("stream-buffered", f"no event within {PROMPT_S:.0f} s")
+        return visit.finding("stream-buffered", f"no event within {visit.prompt_s:.0f} s")
     except httpx.TransportError as error:
         return visit.finding("stream-cut", f"after {time.monotonic() - start:.1f} s: {_text(error)}")
 
@@ -63,7 +63,7 @@ async def websocket(visit: Visit) -> Outcome:
     """Whether a WebSocket opens, and its first message comes."""
     name = "WebSocket"
     try:
-        async with asyncio.timeout(PROMPT_S), AsyncExitStack() as stack:
+        async with asyncio.timeout(visit.prompt_s), AsyncExitStack() as stack:
             status, read = await _open_websocket(visit, stack)
             if status != 101 or read is None:
                 return visit.found(name, "websocket-refused", f"the handshake was answered with {status}")
@@ -72,7 +72,7 @@ async def websocket(visit: Visit) -> Outcome:
                     name, "websocket-refused", "it opened, and was closed before the first message"
                 )
     except TimeoutError:
-        return visit.found(name, "websocket-refused", f"no message within {PROMPT_S:.0f} s")
+        return visit.found(name, "websocket-refused", f"no message within {visit.prompt_s:.0f} s")
     except httpx.TransportError as error:
         return visit.found(name, "websocket-refused", f"the handshake failed: {_text(error)}")
     return Outcome(name, "opens, and the first message comes at once")
@@ -195,7 +195,7 @@ async def _watched(
     silence = Silence()
     async with AsyncExitStack() as stack:
         try:
-            async with asyncio.timeout(PROMPT_S):
+            async with asyncio.timeout(visit.prompt_s):
                 read = await opened(stack)
                 if read is None or not await read():
                     return None

@@ -26,8 +26,6 @@ ANSWER_S = 60.0
 """How long any answer may take that is no wait, seconds."""
 REFUSAL_S = 5.0
 """How long the answer to what is not HTTP may take, seconds."""
-PROMPT_S = 5.0
-"""What comes later than this has been held back, seconds."""
 
 
 @dataclass
@@ -43,6 +41,8 @@ class Visit:
     """How long idle streams are looked at, seconds."""
     waits: int
     """How many wait on one URL."""
+    prompt_s: float = 5.0
+    """What comes later than this has been held back, seconds."""
     admin_socket: Path | None = None
     change_url: str = ""
     """What to POST to, to have the resource changed."""

@@ -12,10 +12,12 @@ import httpx
 
 from freshwire.doctor import front
 from freshwire.doctor.report import Finding, Outcome
-from freshwire.doctor.visit import PROMPT_S, Visit
+from freshwire.doctor.visit import Visit
 
 CYCLE_S = 40.0
 """Longer than any wait lasts: a node's watch_cycle_s is 12 by default."""
+ROUNDS = 3
+"""How often a round of waits is begun again that did not last a cycle."""
 HOT = 4
 """So many answers without a change, in HOT_S seconds, are a loop."""
 HOT_S = 0.5
@@ -57,11 +59,23 @@ async def collapse(visit: Visit) -> Outcome:
         return Outcome(name, "something is wrong", findings=[started])
     if not started:
         return Outcome(name, "it changes too often to see a wait end by itself", checked=False)
-    visit.say(f"{visit.waits} waiting on one URL")
-    before = await visit.count("waits")
-    waited = await asyncio.gather(*(_wait(visit, started) for _ in range(visit.waits)))
-    after = await visit.count("waits")
+    for _ in range(ROUNDS):
+        visit.say(f"{visit.waits} waiting on one URL")
+        before = await visit.count("waits")
+        waited = await asyncio.gather(*(_wait(visit, started) for _ in range(visit.waits)))
+        after = await visit.count("waits")
+        started = waited[0].next
+        if not started or _lasted_a_cycle(waited):
+            break
     return _judged(visit, list(waited), None if before is None or after is None else after - before)
+
+
+def _lasted_a_cycle(waited: list[Waited]) -> bool:
+    """Whether waits lasted for most of a cycle, which is how long their answer may be kept: if they began late in one,
+    nobody had the time to lose patience.
+    """
+    cycle_s = front.lifetime_s(waited[0].headers) or 0
+    return max(one.took_s for one in waited) >= 0.75 * cycle_s
 
 
 def _judged(visit: Visit, waited: list[Waited], counted: int | None) -> Outcome:
@@ -99,7 +113,7 @@ def _judged(visit: Visit, waited: list[Waited], counted: int | None) -> Outcome:
 
 async def change(visit: Visit) -> Outcome:
     """Whether a change is told at once, and what is read then is not older than the change."""
-    name, patience_s = "change", PROMPT_S if visit.can_change else visit.idle_s
+    name, patience_s = "change", visit.prompt_s if visit.can_change else visit.idle_s
     before = await visit.get()
     url = front.monitor(before.headers)
     if not url:

@@ -7,10 +7,12 @@ Nothing here raises into the application, and no write waits for it.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from freshwire._engine import Node
+from freshwire._engine import Purges, default_options, surrogate_keys
 from freshwire.purge.cache import Cache
 from freshwire.purge.lane import Lane, Name
 
@@ -23,7 +25,7 @@ class Purging:
 
     def __init__(
         self,
-        node: Node,
+        purges: Purges,
         caches: Sequence[Cache],
         keys: Keys,
         *,
@@ -32,12 +34,13 @@ class Purging:
         timeout_s: float,
         log: logging.Logger | None = None,
     ) -> None:
-        """Have the node collect what changes from now on; nothing is purged before `start`.
+        """Nothing is purged before `start`.
 
+        purges: what the node collects.
         pin, max_purges: the node's options of these names.
         timeout_s: how long `close` goes on (`purge_timeout_s`).
         """
-        self._node = node
+        self._purges = purges
         self._keys = keys
         self._log = log or logging.getLogger("freshwire.purge")
         self._lanes = [
@@ -52,24 +55,23 @@ class Purging:
         ]
         self._timeout_s = timeout_s
         self._purged = 0
-        self._fileno = node.purging()
 
     def start(self) -> None:
         """Begin. On the event loop."""
-        asyncio.get_running_loop().add_reader(self._fileno, self._due)
+        asyncio.get_running_loop().add_reader(self._purges.fileno(), self._due)
         for lane in self._lanes:
             lane.start()
 
     async def close(self) -> None:
         """Purge what is left, but not for long; what does not work out is said in the log."""
-        asyncio.get_running_loop().remove_reader(self._fileno)
+        asyncio.get_running_loop().remove_reader(self._purges.fileno())
         self._due()
         await asyncio.gather(*(lane.close(self._timeout_s) for lane in self._lanes))
-        self._node.purged(2**64 - 1)
+        self._purges.purged(2**64 - 1)
 
     def _due(self) -> None:
         """Something must leave the caches."""
-        tags, uris, everything, offset = self._node.purges_due()
+        tags, uris, everything, offset = self._purges.due()
         names: list[Name] = [("key", key) for key in self._keys([*tags, *uris])]
         named: list[Name] = [("tag", tag) for tag in tags] + [("uri", uri) for uri in uris]
         for lane in self._lanes:
@@ -81,15 +83,33 @@ class Purging:
         purged = min(lane.acknowledged for lane in self._lanes)
         if purged > self._purged:
             self._purged = purged
-            self._node.purged(purged)
+            self._purges.purged(purged)
         self._report()
 
     def _report(self) -> None:
         """Make the figures visible among the node's."""
         figures = [lane.figures for lane in self._lanes]
-        self._node.report_purges(
+        self._purges.report(
             sum(figure.purged for figure in figures),
             sum(figure.failures for figure in figures),
             sum(figure.everything for figure in figures),
             sum(lane.waiting for lane in self._lanes),
         )
+
+
+def of(purges: Purges, caches: Sequence[Cache], options: Mapping[str, Any]) -> Purging:
+    """What purges caches of what changes in a node with these options, or the defaults."""
+    chosen = {**json.loads(default_options()), **options}
+    secret = str(chosen["tag_key"])
+
+    def keys(changed: Sequence[str]) -> list[str]:
+        return surrogate_keys(secret, changed) if secret else []
+
+    return Purging(
+        purges,
+        caches,
+        keys,
+        pin=bool(chosen["pin"]),
+        max_purges=int(chosen["max_purges"]),
+        timeout_s=float(chosen["purge_timeout_s"]),
+    )

@@ -93,13 +93,19 @@ class proxy(node):  # noqa: N801 - as `node`
     The environment and pyproject.toml are not asked for options.
     """
 
-    def __init__(self, *upstreams: str, **options: object) -> None:
+    def __init__(self, *upstreams: str, purge: Sequence[object] = (), **options: object) -> None:
         """Do nothing yet.
 
         upstreams: where the application is, as `freshwire proxy` takes it.
-        options: options of the engine, by the names of `freshwire config`.
+        purge, options: as those of `node`.
         """
-        self._make = lambda listeners: Proxy({**DEFAULTS, **options, "upstreams": list(upstreams)}, listeners)
+
+        def make(listeners: list[Listener]) -> Server | Proxy:
+            caches = _caches(purge)
+            chosen = _options({**DEFAULTS, **options, "upstreams": list(upstreams)}, caches)
+            return Proxy(chosen, listeners, caches=caches)
+
+        self._make = make
         self._live = None
 
 

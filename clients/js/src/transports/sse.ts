@@ -4,18 +4,15 @@
 import { eventStream } from "../event_stream.js";
 import { failure, refusal } from "../failure.js";
 import type { Feed } from "../feed.js";
+import { fork, timer } from "../pace.js";
 import { positionOf, successor } from "../representation.js";
 
 export async function sse(feed: Feed, signal: AbortSignal, proven: () => void): Promise<void> {
   const { leader, resource, isNear } = feed;
   const { patienceMs, silenceMs } = leader.settings;
-  const silence = new AbortController();
-  let timer: ReturnType<typeof setTimeout>;
-  const listen = (ms: number): void => {
-    clearTimeout(timer);
-    timer = setTimeout(() => silence.abort(), ms);
-  };
-  listen(patienceMs);
+  const [hearing, hangUp] = fork(signal);
+  const silence = timer();
+  silence(hangUp, patienceMs);
   try {
     const position = positionOf(resource.representation);
     const response = await leader.ask(
@@ -25,21 +22,20 @@ export async function sse(feed: Feed, signal: AbortSignal, proven: () => void): 
         // To another origin, a field of this name would need its consent first (a preflight).
         headers: { accept: "text/event-stream", ...(position && isNear && { "last-event-id": position }) },
       },
-      AbortSignal.any([signal, silence.signal]),
-      2 ** 31,
+      hearing,
+      2e9,
     );
     const { status, headers, body } = response;
     if (!/^text\/event-stream/.test(headers.get("content-type")!)) {
       if (status > 499 && status !== 504) throw await refusal(response);
-      await feed.read(signal); // says whether it is gone
-      throw failure("demote", `sse: ${status}`);
+      await feed.blame(signal, `sse: ${status}`);
     }
     const parse = eventStream();
     const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      listen(silenceMs);
+      silence(hangUp, silenceMs);
       proven();
       for (const { type, data, id } of parse(value)) {
         if (type === "retry") feed.retryMs = +data || 0;
@@ -49,8 +45,8 @@ export async function sse(feed: Feed, signal: AbortSignal, proven: () => void): 
       }
     }
   } catch (error) {
-    throw silence.signal.aborted ? failure("demote", "sse: silence") : error;
+    throw hearing.aborted ? failure("demote", "sse: silence") : error;
   } finally {
-    clearTimeout(timer!);
+    silence();
   }
 }

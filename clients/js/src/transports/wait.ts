@@ -5,7 +5,7 @@
 import { failure, refusal, type Failure } from "../failure.js";
 import type { Deliver, Feed, Notice } from "../feed.js";
 import type { Leader } from "../leader.js";
-import { aborted, pause, sleep } from "../pace.js";
+import { aborted, fork, pause, sleep, timer } from "../pace.js";
 
 /** Longer than any cycle: an answer that takes longer will not come. */
 const WAIT_MS = 100_000;
@@ -25,8 +25,8 @@ export type Wait = Deliver;
 
 export function waitOf(leader: Leader): Wait {
   const members = new Map<Feed, [proven: () => void, fail: (error: unknown) => void]>();
-  let stop = new AbortController();
-  let timer: ReturnType<typeof setTimeout>;
+  const gather = timer();
+  let stop = (): void => {};
 
   const ask = async <T>(url: string, init: RequestInit, signal: AbortSignal): Promise<T> => {
     try {
@@ -92,14 +92,13 @@ export function waitOf(leader: Leader): Wait {
     }
   };
 
-  const renew = (): void => {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      stop.abort();
-      stop = new AbortController();
-      if (members.size) void run(stop.signal);
+  const renew = (): void =>
+    gather(() => {
+      stop();
+      const [signal, abort] = fork(leader.signal);
+      stop = abort;
+      if (members.size) void run(signal);
     }, GATHER_MS);
-  };
 
   return (feed, signal, proven) =>
     new Promise((_, fail) => {

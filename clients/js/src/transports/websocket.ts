@@ -4,7 +4,7 @@
 
 import { failure } from "../failure.js";
 import type { Feed } from "../feed.js";
-import { aborted } from "../pace.js";
+import { aborted, timer } from "../pace.js";
 import { successor } from "../representation.js";
 
 export function websocket(feed: Feed, signal: AbortSignal, proven: () => void): Promise<void> {
@@ -12,24 +12,22 @@ export function websocket(feed: Feed, signal: AbortSignal, proven: () => void): 
     const { patienceMs, silenceMs } = feed.leader.settings;
     const socket = new WebSocket(feed.url.replace(/^http/, "ws"), "freshwire.v1");
     const close = (): void => socket.close();
-    let timer = setTimeout(close, patienceMs);
+    const silence = timer();
     let came = false;
+    silence(close, patienceMs);
     void aborted(signal).then(close);
     socket.onmessage = ({ data }) => {
-      clearTimeout(timer);
-      timer = setTimeout(close, silenceMs);
+      silence(close, silenceMs);
       came = true;
       proven();
       feed.publish({ ...successor(feed.resource.representation!, data), loose: true });
     };
     socket.onclose = ({ code }) => {
-      clearTimeout(timer);
+      silence();
       const status = code - 4000;
       if (status > 399 && status < 600) reject(failure("gone", "", { status }));
       else if (came) resolve();
-      // A page does not see why: a read says whether the resource is gone, or nothing is there at all.
-      else
-        feed.read(signal, undefined, "no-cache").then(() => reject(failure("demote", `websocket: ${code}`)), reject);
+      else feed.blame(signal, `websocket: ${code}`).catch(reject);
     };
   });
 }
