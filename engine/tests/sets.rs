@@ -62,6 +62,7 @@ fn register(sets: &mut Sets, log: &Log, resource: Resource, now_ms: u64) -> Opti
         tags: &tags,
         groups: &groups,
         private: resource.private(),
+        position: 0,
         expires_at_ms: None,
     };
     sets.register(contents, now_ms, || log.newest(resource))
@@ -263,17 +264,20 @@ fn end(given: &mut HashMap<Name, Given>, removed: &[Key]) {
 fn the_end_of_a_lifetime_is_a_change_once() {
     let mut sets = Sets::new([7; 32], BOUNDS);
     let key = ResourceKey::new("http", "h", "/");
-    let contents =
-        |expires_at_ms| Contents { resource: &key, tags: &[], groups: &[], private: false, expires_at_ms };
-    let set = sets.register(contents(Some(100)), 0, || 3).unwrap().key;
-    sets.register(contents(Some(200)), 0, || 3).unwrap();
+    let contents = |position, at_ms| {
+        let expires_at_ms = Some(at_ms);
+        Contents { resource: &key, tags: &[], groups: &[], private: false, position, expires_at_ms }
+    };
+    let set = sets.register(contents(3, 100), 0, || 3).unwrap().key;
+    sets.register(contents(3, 200), 0, || 3).unwrap();
     assert_eq!(sets.expires_at_ms(set), Some(100), "the first of them");
     sets.hold(set, 1);
     assert!(sets.expire(set, 99, || unreachable!()).is_empty());
     assert_eq!(sets.expire(set, 100, || 9), [set]);
     assert_eq!((sets.newest(set), sets.changes(set, 3).len(), sets.expires_at_ms(set)), (9, 1, None));
-    sets.register(contents(Some(300)), 150, || 3).unwrap();
-    assert_eq!(sets.expires_at_ms(set), Some(300));
+    sets.register(contents(8, 300), 150, || 3).unwrap();
+    sets.register(contents(9, 400), 150, || 3).unwrap();
+    assert_eq!(sets.expires_at_ms(set), Some(400), "who has an older one knows of the change");
 }
 
 #[test]
@@ -303,6 +307,13 @@ fn a_table_full_of_what_is_in_use_takes_nothing_more_and_looks_at_a_few_places_o
     assert!(register(&mut sets, &log, Resource(3), 0).is_none());
     assert!(register(&mut sets, &log, Resource(2), 0).is_some(), "what is there is found");
     let large = ResourceKey::new("http", "h", &format!("/{}", "x".repeat(2 << 20)));
-    let contents = Contents { resource: &large, tags: &[], groups: &[], private: false, expires_at_ms: None };
+    let contents = Contents {
+        resource: &large,
+        tags: &[],
+        groups: &[],
+        private: false,
+        position: 0,
+        expires_at_ms: None,
+    };
     assert!(Sets::new([7; 32], BOUNDS).register(contents, 0, || 0).is_none(), "more than all may weigh");
 }

@@ -191,11 +191,11 @@ impl Resources {
         (kept.status == 200 && kept.reusable && !kept.is_private() && one_for_all && small).then_some(kept)
     }
 
-    /// From where a representation made at `position` can be waited on.
-    pub fn link(&self, contents: Contents<'_>, position: u64, now_ms: u64) -> Option<Link> {
+    /// From where a representation can be waited on.
+    pub fn link(&self, contents: Contents<'_>, now_ms: u64) -> Option<Link> {
         // What is not announced yet will be, to whoever has its link from here.
         let newest = || self.newest_change(contents.tags).min(self.watches.announced());
-        self.monitors.link(contents, position, now_ms, newest)
+        self.monitors.link(contents, now_ms, newest)
     }
 
     /// Hand the link of a representation to `write`, if it can be waited on; another one if that of before has ended.
@@ -219,9 +219,10 @@ impl Resources {
             return Some(write(link));
         }
         let Representation { tags, groups, position, expires_at_ms, .. } = representation;
-        let private = representation.is_private();
-        let contents = Contents { resource, tags, groups, private, expires_at_ms: *expires_at_ms };
-        let link = self.link(contents, position.offset, now_ms)?;
+        let (private, position, expires_at_ms) =
+            (representation.is_private(), position.offset, *expires_at_ms);
+        let contents = Contents { resource, tags, groups, private, position, expires_at_ms };
+        let link = self.link(contents, now_ms)?;
         let written = write(&link);
         if let Err(link) = representation.link.set(link) {
             *relinked = Some(link);

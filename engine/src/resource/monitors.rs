@@ -159,15 +159,10 @@ impl Monitors {
         self.len() == 0
     }
 
-    /// The link from which a representation made at `position` can be waited on. `newest` gives the newest change of its
+    /// The link from which a representation can be waited on. `newest` gives the newest change of its
     /// tags, and is asked when changes from now on will be heard of. `None`: there is no room for its set.
-    pub fn link(
-        &self,
-        contents: Contents<'_>,
-        position: u64,
-        now_ms: u64,
-        newest: impl FnOnce() -> u64,
-    ) -> Option<Link> {
+    pub fn link(&self, contents: Contents<'_>, now_ms: u64, newest: impl FnOnce() -> u64) -> Option<Link> {
+        let position = contents.position;
         let Registered { name, newest, ticket, .. } = self.state().sets.register(contents, now_ms, newest)?;
         // Everybody whose representation shows the newest change has the same URL.
         let since = newest.min(position);

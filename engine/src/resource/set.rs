@@ -79,8 +79,26 @@ pub struct Contents<'a> {
     pub groups: &'a [Box<str>],
     /// Not everybody is given it.
     pub private: bool,
+    /// At which offset the representation was made.
+    pub position: u64,
     /// When the lifetime of the representation ends, monotonic.
     pub expires_at_ms: Option<u64>,
+}
+
+impl Contents<'_> {
+    /// The end of its lifetime, if that is known.
+    pub(super) fn expires(&self) -> Option<Expires> {
+        self.expires_at_ms.map(|at_ms| Expires { at_ms, position: self.position })
+    }
+}
+
+/// The end of a representation's lifetime.
+#[derive(Clone, Copy)]
+pub(super) struct Expires {
+    /// Monotonic.
+    pub(super) at_ms: u64,
+    /// At which offset the representation was made.
+    pub(super) position: u64,
 }
 
 /// What is in a set.
@@ -91,8 +109,9 @@ pub(super) enum Kind {
         tags: Box<[TagHash]>,
         /// The sets of many that it is in.
         parents: HashSet<Key>,
-        /// When the lifetime of what was given out of it ends, of several the first: then it counts as changed.
-        expires_at_ms: Option<u64>,
+        /// Of what was given out of it since its newest change: when the first lifetime ends, and from which offset that
+        /// representation is. Then it counts as changed.
+        expires: Option<Expires>,
     },
     Many(Box<[Key]>),
 }
@@ -118,7 +137,7 @@ pub(super) struct Set {
 impl Set {
     /// When the lifetime of what is in it ends, if it is one.
     pub(super) fn expires_at_ms(&self) -> Option<u64> {
-        if let Kind::One { expires_at_ms, .. } = self.kind { expires_at_ms } else { None }
+        if let Kind::One { expires, .. } = &self.kind { expires.as_ref().map(|it| it.at_ms) } else { None }
     }
 }
 

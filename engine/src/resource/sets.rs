@@ -129,8 +129,10 @@ impl Sets {
             })
         };
         if let Some(key) = self.by_contents.find(hash, same).copied() {
-            if let Some(Set { kind: Kind::One { expires_at_ms, .. }, .. }) = self.sets.get_mut(key) {
-                *expires_at_ms = [*expires_at_ms, contents.expires_at_ms].into_iter().flatten().min();
+            if let Some(Set { kind: Kind::One { expires, .. }, newest, .. }) = self.sets.get_mut(key) {
+                // Who has one from before the newest change is told of that.
+                let of_before = expires.filter(|of_before| of_before.position >= *newest);
+                *expires = of_before.into_iter().chain(contents.expires()).min_by_key(|it| it.at_ms);
             }
             return self.registered(key);
         }
@@ -142,8 +144,8 @@ impl Sets {
             return None;
         }
         let resource = contents.resource.clone();
-        let expires_at_ms = contents.expires_at_ms;
-        let kind = Kind::One { resource, tags: tags.clone(), parents: HashSet::new(), expires_at_ms };
+        let expires = contents.expires();
+        let kind = Kind::One { resource, tags: tags.clone(), parents: HashSet::new(), expires };
         let key = self.insert(name, id, ends_at_ms, kind, newest());
         for tag in &tags {
             self.by_tag.entry(*tag).or_default().insert(key);
@@ -259,8 +261,8 @@ impl Sets {
         }
         let offset = advance();
         for one in &ones {
-            if let Some(Set { kind: Kind::One { expires_at_ms, .. }, .. }) = self.sets.get_mut(*one) {
-                *expires_at_ms = None;
+            if let Some(Set { kind: Kind::One { expires, .. }, .. }) = self.sets.get_mut(*one) {
+                *expires = None;
             }
         }
         self.touch(ones.into_iter(), offset)

@@ -281,15 +281,21 @@ impl Shard {
             let tags = self.tags_of(key, &groups);
             let private = sharing == Some(Sharing::Private);
             // How long what is passed on keeps is not looked at: it is not kept here either.
-            let contents =
-                Contents { resource: &resource, tags: &tags, groups: &groups, private, expires_at_ms: None };
+            let contents = Contents {
+                resource: &resource,
+                tags: &tags,
+                groups: &groups,
+                private,
+                position: asked_at,
+                expires_at_ms: None,
+            };
             if pinned {
                 let current = self.shared.resources.newest_change(&tags) <= asked_at;
                 let answer = PinnedAnswer { status: code, private, tags: &tags, current };
                 pinned::lifetime(&mut fields, answer, self.shared.options.pinned_max_age_s);
             }
             if is_watchable(code, &fields)
-                && let Some(link) = self.shared.resources.link(contents, asked_at, self.now_ms)
+                && let Some(link) = self.shared.resources.link(contents, self.now_ms)
             {
                 push_link(&mut fields, &link, &self.shared.words.grid, self.unix_ms);
             }
