@@ -20,12 +20,13 @@ from freshwire.asgi.types import Application
 if TYPE_CHECKING:
     from freshwire.purge import Cache, Purging
 
-_node: Node | None = None
+_nodes: list[Node] = []
+"""Those that serve in this process, in the order in which they began; they end in any order."""
 
 
 def current_node() -> Node | None:
-    """The node that serves in this process, or None while there is none."""
-    return _node
+    """The node that serves in this process, of several the newest, or None while there is none."""
+    return _nodes[-1] if _nodes else None
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,8 @@ class Server:
 
         Raises LifespanError if the application does not start; one that does not stop as it should is logged.
         """
-        global _node
         loop = asyncio.get_running_loop()
-        before, _node = _node, self.node
+        _nodes.append(self.node)
         try:
             await self._lifespan.startup()
             loop.add_reader(self.node.fileno(), self.node.drain)
@@ -126,7 +126,7 @@ class Server:
                 await asyncio.to_thread(self.node.join)
                 loop.remove_reader(self.node.fileno())
         finally:
-            _node = before
+            _nodes.remove(self.node)
 
     def abort(self) -> None:
         """End every connection at once: for a second signal, after `stop`."""
