@@ -8,6 +8,7 @@ import contextlib
 import http.server
 import json
 import os
+import tempfile
 import socketserver
 import subprocess
 import sys
@@ -23,18 +24,18 @@ from .fakes import AdminSocket, Exchange
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty current directory, and no options from the environment."""
     for name in list(os.environ):
         if name.startswith(("FRESHWIRE_", "LISTEN_")):
             monkeypatch.delenv(name)
     directory = tmp_path / "project"
     directory.mkdir()
-    runtime = tmp_path / "run"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     monkeypatch.chdir(directory)
-    return directory
+    # The path of a Unix socket is short.
+    with tempfile.TemporaryDirectory() as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        yield directory
 
 
 @pytest.fixture
