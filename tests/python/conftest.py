@@ -8,10 +8,10 @@ import contextlib
 import http.server
 import json
 import os
-import tempfile
 import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
