@@ -44,6 +44,15 @@ impl Fields {
         }
     }
 
+    /// Append a line whose value comes in pieces.
+    pub fn push_pieces(&mut self, name: &str, value: &[&str]) {
+        self.push(name, "");
+        value.iter().for_each(|piece| self.text.extend_from_slice(piece.as_bytes()));
+        if let Some(ends) = self.ends.last_mut() {
+            ends.value = self.text.len() as u32;
+        }
+    }
+
     /// Make room for `lines` more with `bytes` bytes of text.
     pub fn reserve(&mut self, lines: usize, bytes: usize) {
         self.text.reserve(bytes);

@@ -25,15 +25,15 @@ pub fn fresh_position(fields: &mut Fields, position: Salted) {
 
 /// The application's fields of a representation, and ours that do not depend on the request.
 pub fn fields(rep: &Representation) -> Fields {
-    annotated(rep, &rep.fields)
+    annotated(rep, rep.fields.clone())
 }
 
 /// The same for a 304 (RFC 9110 §15.4.5).
 pub fn not_modified(rep: &Representation) -> Fields {
-    annotated(rep, &not_modified_fields(rep))
+    annotated(rep, not_modified_fields(rep))
 }
 
-fn annotated(rep: &Representation, said: &Fields) -> Fields {
+fn annotated(rep: &Representation, said: Fields) -> Fields {
     let mut fields = without_lines(said, &rep.lines);
     if rep.counts_from_now {
         // The head gets today's.

@@ -15,7 +15,6 @@ use super::watch::Notices;
 use crate::hub::{Hub, TopicId};
 use crate::net::slab::Key;
 use hashbrown::HashMap;
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,7 +44,7 @@ pub struct Link {
     /// Says whether it is still of use.
     pub ticket: Arc<Ticket>,
     /// `</.fresh/watch/<set>/<position>?c=`
-    pub start: Box<str>,
+    pub start: Arc<str>,
     /// The set.
     pub set: Name,
 }
@@ -163,12 +162,12 @@ impl Monitors {
     /// tags, and is asked when changes from now on will be heard of. `None`: there is no room for its set.
     pub fn link(&self, contents: Contents<'_>, now_ms: u64, newest: impl FnOnce() -> u64) -> Option<Link> {
         let position = contents.position;
-        let Registered { name, newest, ticket, .. } = self.state().sets.register(contents, now_ms, newest)?;
+        let mut state = self.state();
+        let Registered { key, name, newest, ticket } = state.sets.register(contents, now_ms, newest)?;
         // Everybody whose representation shows the newest change has the same URL.
         let since = newest.min(position);
-        let mut start = String::with_capacity(96);
-        let _ = write!(start, "<{}watch/{name}/{}-{since}?c=", self.prefix, self.epoch);
-        Some(Link { ticket, start: start.into(), set: name })
+        let write = || format!("<{}watch/{name}/{}-{since}?c=", self.prefix, self.epoch);
+        Some(Link { ticket, start: state.sets.link(key, since, write), set: name })
     }
 
     /// One set of many: its name, and the position from which waiting on it misses nothing.

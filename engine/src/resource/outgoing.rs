@@ -90,18 +90,21 @@ impl Outgoing {
     }
 }
 
-/// The application's fields as they leave the node, where they are not replaced by `lines`.
-pub fn without_lines(said: &Fields, lines: &Fields) -> Fields {
-    let replaced = |name: &[u8]| {
-        matches!(name, OWN_FIELD | b"cache-groups") || lines.iter().any(|(line, _)| line == name)
-    };
-    if said.iter().any(|(name, _)| replaced(name)) { said.without(replaced) } else { said.clone() }
+/// Whether the node says this field itself, or one of these `lines` does.
+fn is_replaced(name: &[u8], lines: &Fields) -> bool {
+    matches!(name, OWN_FIELD | b"cache-groups") || lines.iter().any(|(line, _)| line == name)
 }
 
-/// The same, and `lines` behind them.
-pub fn with_lines(said: &Fields, lines: &Fields) -> Fields {
+/// The application's fields as they leave the node, where they are not replaced by `lines`.
+pub fn without_lines(said: Fields, lines: &Fields) -> Fields {
+    let differs = said.iter().any(|(name, _)| is_replaced(name, lines));
+    if differs { said.without(|name| is_replaced(name, lines)) } else { said }
+}
+
+/// The same, and `lines` behind them, with room for what the node adds to any answer.
+pub fn with_lines(said: Fields, lines: &Fields) -> Fields {
     let mut fields = without_lines(said, lines);
-    fields.reserve(lines.len() + 3, 128);
+    fields.reserve(lines.len() + 4, 256);
     lines.iter().for_each(|(name, value)| fields.push(name, value));
     fields
 }
@@ -207,7 +210,7 @@ mod tests {
             ("xkey", "k"),
         ];
         let lines: Fields = [("cache-control", "no-cache"), ("xkey", "x")].into_iter().collect();
-        let fields = with_lines(&said.into_iter().collect(), &lines);
+        let fields = with_lines(said.into_iter().collect(), &lines);
         let expected: Fields =
             [("a", "b"), ("cache-control", "no-cache"), ("xkey", "x")].into_iter().collect();
         assert_eq!(fields, expected);

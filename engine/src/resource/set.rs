@@ -132,6 +132,8 @@ pub(super) struct Set {
     /// Waited on since the hand was here.
     pub(super) used: bool,
     pub(super) ticket: Arc<Ticket>,
+    /// What its links begin with, for those who have seen the changes up to an offset: it is the same for most.
+    pub(super) link: Option<(u64, Arc<str>)>,
 }
 
 impl Set {
@@ -157,6 +159,9 @@ pub(super) fn id_of_one(contents: &Contents<'_>, ends_at_ms: Option<u64>) -> [u8
     *hasher.finalize().as_bytes()
 }
 
+/// Bytes of the beginning of a link, about.
+const LINK_BYTES: usize = 80;
+
 /// Bytes that a set takes, with its entries in the indices, about.
 pub(super) fn weight(kind: &Kind) -> usize {
     match kind {
@@ -166,9 +171,9 @@ pub(super) fn weight(kind: &Kind) -> usize {
 }
 
 pub(super) fn weight_of_one(resource: &ResourceKey, tags: usize) -> usize {
-    size_of::<Set>() + 128 + resource.as_str().len() + tags * 80
+    size_of::<Set>() + LINK_BYTES + 128 + resource.as_str().len() + tags * 80
 }
 
 pub(super) fn weight_of_many(members: usize) -> usize {
-    size_of::<Set>() + 128 + members * 32
+    size_of::<Set>() + LINK_BYTES + 128 + members * 32
 }

@@ -231,6 +231,15 @@ impl Sets {
         self.sets.get(key).map(|set| set.name)
     }
 
+    /// What its links begin with, for those who have seen the changes up to `since`.
+    pub fn link(&mut self, key: Key, since: u64, write: impl FnOnce() -> String) -> Arc<str> {
+        let Some(set) = self.sets.get_mut(key) else { return write().into() };
+        match &set.link {
+            Some((of, start)) if *of == since => start.clone(),
+            _ => set.link.insert((since, write().into())).1.clone(),
+        }
+    }
+
     /// The offset of its newest change.
     pub fn newest(&self, key: Key) -> u64 {
         self.sets.get(key).map_or(0, |set| set.newest)
@@ -400,6 +409,7 @@ impl Sets {
             spread_s: 0.0,
             used: false,
             ticket,
+            link: None,
         });
         self.by_name.insert(name, key);
         key

@@ -349,9 +349,10 @@ impl Shard {
         let resource = self.conns.get(key).and_then(|conn| conn.work.as_deref()?.resource.as_ref());
         let (Some(decision), Some(resource)) = (decision, resource) else {
             outgoing.write_invalidation(&mut fields);
-            return with_lines(&fields, &Fields::default());
+            return with_lines(fields, &Fields::default());
         };
-        with_lines(&fields, &outgoing.lines(&fields, decision, resource.as_str(), groups))
+        let lines = outgoing.lines(&fields, decision, resource.as_str(), groups);
+        with_lines(fields, &lines)
     }
 
     /// Whether others watch, or watched not long ago, what a client asks for.

@@ -364,7 +364,8 @@ fn write_link(out: &mut Vec<u8>, link: &Link, grid: &Grid, unix_ms: u64) {
 pub(super) fn push_link(fields: &mut Fields, link: &Link, grid: &Grid, unix_ms: u64) {
     link.ticket.give();
     let cycle = grid.cycle(grid.phase_ms(link.set), unix_ms);
-    fields.push_display("link", format_args!("{}{cycle}>; rel=\"monitor\"", link.start));
+    let mut digits = itoa::Buffer::new();
+    fields.push_pieces("link", &[&link.start, digits.format(cycle), ">; rel=\"monitor\""]);
 }
 
 /// Why a GET went to the application, for `Cache-Status`.
