@@ -10,6 +10,8 @@ from .cache import Fields, Request, Response, Upstream
 from .follower import Doing, monitor_of
 
 UNITE = "/.fresh/watch"
+MOST_GONE = 100
+"""So often in a row a page is sent away before it takes another way than one wait for all."""
 
 
 @dataclass(eq=False)
@@ -40,6 +42,7 @@ class Page:
     doing: Doing = Doing.READING
     monitor: str = ""
     gone: int = 0
+    """How often in a row it was sent away."""
 
     def come(self) -> None:
         """Do what is to be done next."""
@@ -99,6 +102,7 @@ class Page:
         if response.status == 410:
             self._lost(response)
             return
+        self.gone = 0
         said = json.loads(response.body)
         self.monitor = said["next"]
         changed = {change["url"]: change["pinned"] for change in said["changes"]}
@@ -111,6 +115,10 @@ class Page:
         """Read everything from where the node says it is now, if it says that, after a pause."""
         self.gone += 1
         self.monitor = ""
+        if self.gone > MOST_GONE:
+            # There is no room for all its sets at once: each that is made takes another's.
+            self.doing = Doing.UNWATCHABLE
+            return
         now = json.loads(response.body).get("position", "")
         for part in self.parts:
             part.wanted, part.notice = True, now
