@@ -50,8 +50,8 @@ impl Node {
         if !(options.prefix.starts_with('/') && options.prefix.ends_with('/') && options.prefix.len() > 2) {
             return Err("prefix begins and ends with a slash".into());
         }
-        if !(0.1..=60.0).contains(&options.watch_cycle_s) {
-            return Err("watch_cycle_s is from 0.1 to 60 seconds".into());
+        if !(0.1..=3600.0).contains(&options.watch_cycle_s) {
+            return Err("watch_cycle_s is from 0.1 to 3600 seconds".into());
         }
         let mut sockets = vec![];
         let mut doors = vec![];

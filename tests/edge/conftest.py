@@ -10,7 +10,7 @@ from .site import Edge, edge
 @pytest.fixture
 def long() -> Iterator[Edge]:
     """A node whose cycles do not end while a test lasts."""
-    with edge(watch_cycle_s=60.0) as live:
+    with edge(watch_cycle_s=3600.0) as live:
         yield live
 
 

@@ -130,7 +130,7 @@ def test_the_public_and_the_private_of_one_url_are_different_sets(long: Edge) ->
 
 
 def test_a_private_set_ends_after_a_while_and_is_given_out_anew() -> None:
-    with edge(private_set_s=1.0, watch_cycle_s=60.0) as live:
+    with edge(private_set_s=1.0, watch_cycle_s=3600.0) as live:
         url = live.monitor("/me", ALICE)
         public = live.monitor("/a")
         block_until(lambda: live.get(at_cycle(url, 1)).status == 410)
@@ -208,7 +208,7 @@ def test_a_revocation_of_nothing_or_nonsense_is_refused(long: Edge) -> None:
 
 
 def test_what_nobody_waits_on_makes_room_and_what_is_waited_on_stays() -> None:
-    with edge(max_sets=20, watch_cycle_s=60.0) as live:
+    with edge(max_sets=20, watch_cycle_s=3600.0) as live:
         held = live.monitor("/held")
         peer = live.connect()
         peer.send(request(held, host=peer.host))
@@ -227,7 +227,7 @@ def test_what_nobody_waits_on_makes_room_and_what_is_waited_on_stays() -> None:
 
 
 def test_a_change_while_a_set_was_away_is_told_all_the_same() -> None:
-    with edge(max_sets=4, watch_cycle_s=60.0) as live:
+    with edge(max_sets=4, watch_cycle_s=3600.0) as live:
         url = live.monitor("/a")
         for n in range(10):
             live.monitor(f"/{n}")
@@ -238,7 +238,7 @@ def test_a_change_while_a_set_was_away_is_told_all_the_same() -> None:
 
 
 def test_a_full_table_costs_its_monitors_and_nothing_else() -> None:
-    with edge(max_sets=2, watch_cycle_s=60.0) as live:
+    with edge(max_sets=2, watch_cycle_s=3600.0) as live:
         urls = [live.monitor(path) for path in ("/a", "/b")]
         peers = [live.connect() for _ in urls]
         for peer, url in zip(peers, urls, strict=True):
