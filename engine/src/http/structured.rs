@@ -20,20 +20,10 @@ pub fn sf_strings<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<
     let text = values.into_iter().collect::<Vec<_>>().join(&b","[..]);
     let mut rest = Rest(&text);
     let mut strings = Vec::new();
-    rest.skip(b" ");
-    while !rest.0.is_empty() {
+    rest.members(|rest| {
         strings.push(rest.string()?);
-        rest.parameters()?;
-        rest.skip(b" \t");
-        if rest.0.is_empty() {
-            break;
-        }
-        rest.take(b',')?;
-        rest.skip(b" \t");
-        if rest.0.is_empty() {
-            return None;
-        }
-    }
+        rest.parameters()
+    })?;
     Some(strings)
 }
 
@@ -54,8 +44,7 @@ pub fn sf_dictionary<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<V
     let text = values.into_iter().collect::<Vec<_>>().join(&b","[..]);
     let mut rest = Rest(&text);
     let mut members: Vec<(String, Item)> = Vec::new();
-    rest.skip(b" ");
-    while !rest.0.is_empty() {
+    rest.members(|rest| {
         let key = rest.key()?;
         let item = match rest.0.first() {
             Some(b'=') => {
@@ -67,16 +56,8 @@ pub fn sf_dictionary<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<V
         rest.parameters()?;
         members.retain(|(before, _)| *before != key);
         members.push((key, item));
-        rest.skip(b" \t");
-        if rest.0.is_empty() {
-            break;
-        }
-        rest.take(b',')?;
-        rest.skip(b" \t");
-        if rest.0.is_empty() {
-            return None;
-        }
-    }
+        Some(())
+    })?;
     Some(members)
 }
 
@@ -116,6 +97,24 @@ impl<'a> Rest<'a> {
 
     fn take(&mut self, byte: u8) -> Option<()> {
         (self.next()? == byte).then_some(())
+    }
+
+    /// All that is left, as members with commas between them (RFC 9651 §4.2.1, §4.2.2).
+    fn members(&mut self, mut member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.skip(b" ");
+        while !self.0.is_empty() {
+            member(self)?;
+            self.skip(b" \t");
+            if self.0.is_empty() {
+                break;
+            }
+            self.take(b',')?;
+            self.skip(b" \t");
+            if self.0.is_empty() {
+                return None;
+            }
+        }
+        Some(())
     }
 
     fn skip(&mut self, bytes: &[u8]) {
