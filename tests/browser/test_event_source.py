@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +10,11 @@ import pytest
 from freshwire.testing import LiveNode
 from playwright.sync_api import Browser
 
-from tests.python.command import Running
 from tests.waiting import block_until
 
 from .conftest import Open
 from .pages import PAGE, Pages
+from .restart import Start, restartable
 from .wire import Wire
 
 
@@ -87,29 +86,15 @@ async def goal() -> None:
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
-    """Start nodes of a process each, whose application keeps its state in a file."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    os.chmod(tmp_path, 0o700)
-    (tmp_path / "main.py").write_text(APP)
-    (tmp_path / "goals").write_text("0")
-    started = []
-
-    def run(port: int) -> Running:
-        retries = ("--set", "retry_min_ms=20", "--set", "retry_max_ms=60", "--drain-timeout", "0.3")
-        started.append(Running("serve", "main:app", "--port", str(port), *retries))
-        return started[-1]
-
-    yield run
-    for running in started:
-        running.process.kill()
-        running.process.wait()
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    options = ("retry_min_ms=20", "retry_max_ms=60", "drain_timeout_s=0.3")
+    with restartable(tmp_path, monkeypatch, APP, *options) as start:
+        yield start
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_it_comes_back_to_a_node_that_was_started_again_and_misses_nothing(
-    start: Callable[..., Running], tab: Open, tmp_path: Path, number: int
+    start: Start, tab: Open, tmp_path: Path, number: int
 ) -> None:
     first = start(0)
     url = first.url()

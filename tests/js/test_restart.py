@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from tests.browser.conftest import Open
-from tests.python.command import Running
+from tests.browser.restart import Start, restartable
 
 from . import fronts
 from .site import DIST, PAGE
@@ -45,29 +44,12 @@ async def goal() -> None:
     await fresh.changed("match")
 """
 
-Start = Callable[..., Running]
-
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start nodes of a process each, whose application keeps its state in a file."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    os.chmod(tmp_path, 0o700)
-    (tmp_path / "main.py").write_text(APP)
-    (tmp_path / "goals").write_text("0")
-    started = []
-
-    def run(port: int) -> Running:
-        options = ("retry_min_ms=20", "retry_max_ms=60", "watch_cycle_s=1", "drain_timeout_s=0.3")
-        sets = [word for option in options for word in ("--set", option)]
-        started.append(Running("serve", "main:app", "--port", str(port), *sets))
-        return started[-1]
-
-    yield run
-    for running in started:
-        running.process.kill()
-        running.process.wait()
+    options = ("retry_min_ms=20", "retry_max_ms=60", "watch_cycle_s=1", "drain_timeout_s=0.3")
+    with restartable(tmp_path, monkeypatch, APP, *options) as start:
+        yield start
 
 
 @pytest.mark.parametrize(
