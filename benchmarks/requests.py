@@ -1,6 +1,7 @@
-"""Requests a second on one core, beside the servers that people use: uvicorn, granian, hypercorn, nginx and Varnish.
+"""Requests a second of a core, beside the servers that people use: uvicorn, granian, hypercorn, nginx and Varnish.
 
-wrk has the other core. With one connection both may use both cores, and what counts is the time of a request.
+The server has one core and wrk the other. What counts is the server's CPU, since a fast one waits for wrk: it would be
+wrk that is measured. With one connection both may use both cores, and what counts is the time of a request.
 """
 
 from __future__ import annotations
@@ -47,6 +48,26 @@ class Case:
     """Where a peer has something else in that place."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a server did in a round."""
+
+    requests: int
+    seconds: float
+    cpu_s: float
+    """The server's own."""
+
+    @property
+    def of_a_core(self) -> float:
+        """Requests for each second of the server's CPU."""
+        return self.requests / self.cpu_s
+
+    @property
+    def busy(self) -> float:
+        """The share of one core that the server used."""
+        return self.cpu_s / self.seconds
+
+
 ONE_CORE = (
     Case("hello world", "/hello", 32, {"uvicorn": 1.8, "granian": 2.0, "hypercorn": None}),
     Case("FastAPI GET", "/items/7?detail=1", 32, {"uvicorn": 1.25, "granian": 1.25, "hypercorn": None}),
@@ -91,7 +112,9 @@ def _alone(known: dict[str, Server], sizes: Sizes, progress: Callable[[str], Non
     rates = _rounds(ALONE, known, failed, [], sizes, progress)
     if failed:
         return absent(ALONE_WHAT, "freshwire", failed["uvicorn"])
-    mine, theirs = ([1e6 / rate for rate in rates[name]] for name in ("freshwire", "uvicorn"))
+    mine, theirs = (
+        [1e6 * rate.seconds / rate.requests for rate in rates[name]] for name in ("freshwire", "uvicorn")
+    )
     slower = [a - b for a, b in zip(mine, theirs, strict=True)]
     note = f"{statistics.median(mine):.1f} µs, uvicorn {statistics.median(theirs):.1f} µs"
     spread = (min(slower), max(slower))
@@ -111,14 +134,20 @@ def _of_case(
     what = f"{case.name}, one core"
     failed = dict(failed)
     rates = _rounds(case, known, failed, client_cores, sizes, progress)
+
+    def busy(name: str) -> str:
+        share = statistics.median(rate.busy for rate in rates[name])
+        return f"{share:.0%} busy"
+
     for peer, budget in case.budgets.items():
         if peer in rates:
-            mine, theirs = rates["freshwire"], rates[peer]
-            yield compared(what, "/s", mine, peer, theirs, budget=budget, bound="≥")
+            mine, theirs = ([rate.of_a_core for rate in rates[name]] for name in ("freshwire", peer))
+            note = f"the core of the node was {busy('freshwire')}, that of {peer} {busy(peer)}"
+            yield compared(what, "/s", mine, peer, theirs, budget=budget, bound="≥", note=note)
         elif peer in failed:
             yield absent(what, peer, failed[peer])
     for name, values in rates.items():
-        yield Series(f"gets {case.name}", name, [(0.0, statistics.median(values))])
+        yield Series(f"gets {case.name}", name, [(0.0, statistics.median(rate.of_a_core for rate in values))])
 
 
 def _rounds(
@@ -128,10 +157,10 @@ def _rounds(
     client_cores: list[int],
     sizes: Sizes,
     progress: Callable[[str], None],
-) -> dict[str, list[float]]:
-    """Requests a second by server, in rounds that ask each server once; `failed` is told of who does not answer."""
+) -> dict[str, list[Rate]]:
+    """What each server did, in rounds that ask each server once; `failed` is told of who does not answer."""
     names = [name for name in ("freshwire", *case.budgets) if name in known]
-    rates: dict[str, list[float]] = {name: [] for name in names}
+    rates: dict[str, list[Rate]] = {name: [] for name in names}
     for number in range(sizes.rounds + 1):
         turn = number % len(names)
         for name in (*names[turn:], *names[:turn]):
@@ -139,20 +168,23 @@ def _rounds(
             url = f"http://127.0.0.1:{known[name].port}{case.paths.get(name, case.path)}"
             # Round 0 is for what is slow once only.
             seconds = min(MOST_SECONDS, sizes.seconds) if number else min(1.0, sizes.seconds)
+            before_ns = known[name].cpu_ns()
             try:
-                rate = wrk(url, case.connections, seconds, client_cores, case.post)
+                requests, took_s = wrk(url, case.connections, seconds, client_cores, case.post)
             except BenchmarkError as error:
                 failed.setdefault(name, f"failed: {error}")
                 continue
             if number:
-                rates[name].append(rate)
+                rates[name].append(Rate(requests, took_s, (known[name].cpu_ns() - before_ns) / 1e9))
     if "freshwire" in failed:
         raise BenchmarkError(failed["freshwire"])
     return {name: values for name, values in rates.items() if name not in failed}
 
 
-def wrk(url: str, connections: int, seconds: float, client_cores: list[int], post: bytes) -> float:
-    """Requests a second. Raises BenchmarkError if any was not answered with success."""
+def wrk(
+    url: str, connections: int, seconds: float, client_cores: list[int], post: bytes
+) -> tuple[int, float]:
+    """How many requests were answered in how many seconds. Raises BenchmarkError if one was not, or without success."""
     pinned = ["taskset", "--cpu-list", ",".join(map(str, client_cores))] if client_cores else []
     script = f'wrk.method = "POST"\nwrk.body = [==[{post.decode()}]==]\n'
     script += 'wrk.headers["Content-Type"] = "application/json"\n'
@@ -162,10 +194,10 @@ def wrk(url: str, connections: int, seconds: float, client_cores: list[int], pos
         out = subprocess.run([*pinned, *words, url], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in out or "Socket errors" in out:
         raise BenchmarkError(f"wrk {url}:\n{out}")
-    found = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    if found is None or not float(found[1]):
+    found = re.search(r"(\d+) requests in ([\d.]+)s", out)
+    if found is None or not int(found[1]):
         raise BenchmarkError(f"wrk {url}:\n{out}")
-    return float(found[1])
+    return int(found[1]), float(found[2])
 
 
 def servers(
