@@ -59,6 +59,8 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
     what = f"{sizes.stalled:,} of {sizes.watchers:,} stop reading"
     mine, theirs = ([runs[index].mark.each.quantiles["p99"] / 1000 for runs in rounds] for index in range(2))
     yield compared(f"{what}: the others' p99", "ms", mine, "without", theirs, budget=BUDGET)
+    mine, theirs = ([runs[index].mark.last.quantiles["p50"] / 1000 for runs in rounds] for index in range(2))
+    yield compared(f"{what}: until the last of the others has a change, p50", "ms", mine, "without", theirs)
     each = (full - before) / sizes.stalled
     yield Figure(f"{what}: user memory for each of them", each, "B", budget=BUDGET_BYTES)
     changes = sum(run.changes for run, _ in rounds)

@@ -20,7 +20,7 @@ pub fn etag(fields: &mut Fields, rep: &Representation) {
 
 /// `fresh-position`: the position from which the client can watch what it was given.
 pub fn fresh_position(fields: &mut Fields, position: Salted) {
-    fields.push_display("fresh-position", position);
+    position.pieces(|pieces| fields.push_pieces("fresh-position", pieces));
 }
 
 /// The application's fields of a representation, and ours that do not depend on the request.
@@ -124,25 +124,16 @@ impl CacheStatus {
 
 /// `cache-status`, after those of the caches nearer to the application.
 pub fn cache_status(fields: &mut Fields, status: CacheStatus) {
-    let name = "cache-status";
-    match status {
-        CacheStatus::Hit => fields.push_display(name, format_args!("{CACHE}; hit")),
-        CacheStatus::StaleHit(seconds) => {
-            fields.push_display(name, format_args!("{CACHE}; hit; ttl=-{seconds}"));
-        }
-        CacheStatus::StaleIfError => {
-            fields.push_display(name, format_args!("{CACHE}; fwd=stale; detail=stale-if-error"));
-        }
-        CacheStatus::Forwarded(why) => {
-            fields.push_display(name, format_args!("{CACHE}; fwd={}", why.token()))
-        }
-        CacheStatus::Stored(why) => {
-            fields.push_display(name, format_args!("{CACHE}; fwd={}; stored", why.token()));
-        }
-        CacheStatus::Collapsed(why) => {
-            fields.push_display(name, format_args!("{CACHE}; fwd={}; collapsed", why.token()));
-        }
-    }
+    let mut seconds_text = itoa::Buffer::new();
+    let (outcome, detail, more) = match status {
+        CacheStatus::Hit => ("hit", "", ""),
+        CacheStatus::StaleHit(seconds) => ("hit", "; ttl=-", seconds_text.format(seconds)),
+        CacheStatus::StaleIfError => ("fwd=", Forward::Stale.token(), "; detail=stale-if-error"),
+        CacheStatus::Forwarded(why) => ("fwd=", why.token(), ""),
+        CacheStatus::Stored(why) => ("fwd=", why.token(), "; stored"),
+        CacheStatus::Collapsed(why) => ("fwd=", why.token(), "; collapsed"),
+    };
+    fields.push_pieces("cache-status", &[CACHE, "; ", outcome, detail, more]);
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
+/// One for the process: hashes are never told to anyone and never leave it.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 /// A resource: `scheme://authority/path?query`.
 #[derive(Clone, Debug)]
 pub struct ResourceKey {
@@ -16,8 +19,6 @@ pub struct ResourceKey {
     /// Of the URI, under a seed of this process: every table that knows resources is asked with it.
     hash: u64,
 }
-
-static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl PartialEq for ResourceKey {
     fn eq(&self, other: &Self) -> bool {
@@ -33,9 +34,14 @@ impl Hash for ResourceKey {
     }
 }
 
+/// The hash of a name, seeded: nobody outside can choose names that collide.
+pub(super) fn hash_of(name: &str) -> u64 {
+    SEED.hash_one(name)
+}
+
 impl From<String> for ResourceKey {
     fn from(uri: String) -> Self {
-        Self { hash: SEED.hash_one(&*uri), uri: uri.into() }
+        Self { hash: hash_of(&uri), uri: uri.into() }
     }
 }
 
@@ -60,7 +66,7 @@ impl ResourceKey {
         uri.into()
     }
 
-    /// A hash of it, seeded: nobody outside can choose resources that collide.
+    /// [`hash_of`] the whole URI.
     pub fn hash64(&self) -> u64 {
         self.hash
     }

@@ -8,7 +8,7 @@ use super::monitors::Link;
 use super::outgoing::counts_from_now;
 use super::policy::{self, Decision, Sharing, Stale};
 use super::position::{Position, Salted};
-use super::tags::{TagHash, uri_tag};
+use super::tags::{TagHash, all_tags};
 use crate::app::ResponseHead;
 use crate::http::fields::Fields;
 use crate::http::response::is_framing_field;
@@ -109,7 +109,7 @@ impl Representation {
         let Made { head, body, decision, resource, groups, lines, position, salt, now_ms } = made;
         let own_etag = head.fields.get("etag").and_then(valid_etag);
         let etag = own_etag.map_or_else(|| content_etag(&head.fields, &body), Box::from);
-        let tags = std::iter::once(uri_tag(resource)).chain(groups.iter().map(|g| TagHash::of(g))).collect();
+        let tags = all_tags(Some(resource), &groups).into_vec().into();
         Self {
             status: head.status,
             fields: kept_fields(&head.fields, decision.audience),

@@ -9,9 +9,9 @@ use super::key::ResourceKey;
 use super::set::{
     Contents, Kind, Name, Set, Ticket, id_of_one, revocable, weight, weight_of_many, weight_of_one,
 };
-use super::tags::{TagHash, TagTable};
+use super::tags::{TagHash, TagTable, Tags};
 use crate::net::slab::{Key, Slab};
-use hashbrown::{HashMap, HashSet, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -72,7 +72,8 @@ pub struct Sets {
     revocations: u64,
     hand: u32,
     bytes: usize,
-    hasher: RandomState,
+    /// Of what is hashed already, under a seed.
+    hasher: DefaultHashBuilder,
 }
 
 impl Sets {
@@ -89,7 +90,7 @@ impl Sets {
             revocations: 0,
             hand: 0,
             bytes: 0,
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 
@@ -116,16 +117,16 @@ impl Sets {
         now_ms: u64,
         newest: impl FnOnce() -> u64,
     ) -> Option<Registered> {
-        let mut tags: Box<[TagHash]> = contents.tags.into();
+        let mut tags = Tags::from(contents.tags);
         tags.sort_unstable();
         // Counted in whole periods, so that all who come in one period get the same name.
         let ends_at_ms =
             contents.private.then(|| (now_ms / self.bounds.private_ms + 2) * self.bounds.private_ms);
-        let hash = self.hasher.hash_one((contents.resource, &tags, ends_at_ms));
+        let hash = self.hasher.hash_one((contents.resource, &*tags, ends_at_ms));
         let same = |key: &Key| {
             self.sets.get(*key).is_some_and(|set| {
                 set.ends_at_ms == ends_at_ms
-                    && matches!(&set.kind, Kind::One { resource, tags: its, .. } if *its == tags && resource == contents.resource)
+                    && matches!(&set.kind, Kind::One { resource, tags: its, .. } if **its == *tags && resource == contents.resource)
             })
         };
         if let Some(key) = self.by_contents.find(hash, same).copied() {
@@ -145,7 +146,7 @@ impl Sets {
         }
         let resource = contents.resource.clone();
         let expires = contents.expires();
-        let kind = Kind::One { resource, tags: tags.clone(), parents: HashSet::new(), expires };
+        let kind = Kind::One { resource, tags: Box::from(&*tags), parents: HashSet::new(), expires };
         let key = self.insert(name, id, ends_at_ms, kind, newest());
         for tag in &tags {
             self.by_tag.entry(*tag).or_default().insert(key);
@@ -477,10 +478,10 @@ impl Sets {
     }
 }
 
-fn hash_of(sets: &Slab<Set>, hasher: &RandomState, key: Key) -> u64 {
+fn hash_of(sets: &Slab<Set>, hasher: &DefaultHashBuilder, key: Key) -> u64 {
     match sets.get(key) {
         Some(Set { kind: Kind::One { resource, tags, .. }, ends_at_ms, .. }) => {
-            hasher.hash_one((resource, tags, ends_at_ms))
+            hasher.hash_one((resource, &**tags, ends_at_ms))
         }
         _ => 0,
     }

@@ -4,14 +4,10 @@
 //! was not needed, never a stale copy. A resource's own URI is a tag like any other. The table forgets the tags that
 //! have been quiet longest: what it does not know counts as changed at its floor.
 //! Called by whoever applies the log of changes, and by `freshness`.
-use super::key::ResourceKey;
+use super::key::{ResourceKey, hash_of};
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
-
-/// One key for the process: hashes are never told to anyone and never leave it.
-static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// A tag as the engine keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,7 +16,7 @@ pub struct TagHash(u64);
 impl TagHash {
     /// The hash of a tag's name; equal names are equal, byte by byte.
     pub fn of(name: &str) -> Self {
-        Self(SEED.hash_one(name))
+        Self(hash_of(name))
     }
 
     /// Which of so many buckets it falls into.
@@ -31,7 +27,15 @@ impl TagHash {
 
 /// The implicit tag of a resource: its URI (RFC 9111 §4.4).
 pub fn uri_tag(resource: &ResourceKey) -> TagHash {
-    TagHash::of(resource.as_str())
+    TagHash(resource.hash64())
+}
+
+/// The tags of a resource, few of which need no memory of their own.
+pub type Tags = SmallVec<[TagHash; 4]>;
+
+/// All that a representation of `resource` depends on.
+pub fn all_tags(resource: Option<&ResourceKey>, groups: &[Box<str>]) -> Tags {
+    resource.map(uri_tag).into_iter().chain(groups.iter().map(|group| TagHash::of(group))).collect()
 }
 
 /// Why a tag, or a list of them, is refused. The application is at fault.

@@ -152,13 +152,7 @@ impl Shard {
         let awaited = short && (keeping || gets_etag(&head));
         let gathering = Gathering { head, body: vec![], decision, groups };
         if all_here {
-            return self.whole(
-                key,
-                exchange,
-                Gathering { body: body.to_vec(), ..gathering },
-                watching,
-                keeping,
-            );
+            return self.whole(key, exchange, gathering, body, watching, keeping);
         }
         if watching || awaited {
             self.took(key, body.len());
@@ -185,8 +179,16 @@ impl Shard {
         self.pass(key, exchange, *head, groups, Some(&decided), body, more);
     }
 
-    /// A whole answer to a GET is there: open the watch, or answer with it, and keep it if it may be kept.
-    fn whole(&mut self, key: Key, exchange: Key, gathering: Gathering, watching: bool, keeping: bool) {
+    /// A whole answer to a GET is there, its body apart: open the watch, or answer with it, and keep it if it may be kept.
+    fn whole(
+        &mut self,
+        key: Key,
+        exchange: Key,
+        gathering: Gathering,
+        body: Bytes,
+        watching: bool,
+        keeping: bool,
+    ) {
         let Some(Exchange { position, .. }) = self.forget(exchange) else { return };
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(work) = conn.work.as_deref_mut() else { return };
@@ -208,8 +210,7 @@ impl Shard {
         let has_etag =
             watchable && gathering.head.status == 200 && gathering.head.fields.get("etag").is_some();
         if !(keeping || watching || ((etagged || has_etag) && comparable)) {
-            let Gathering { mut head, body, decision, groups } = gathering;
-            let body = Bytes::from(body);
+            let Gathering { mut head, decision, groups, .. } = gathering;
             if watchable && followed {
                 let gathering = Gathering {
                     head: head.clone(),
@@ -230,6 +231,7 @@ impl Shard {
             return self.pass(key, exchange, *head, groups, Some(&decision), body, false);
         }
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+        let gathering = Gathering { body: body.to_vec(), ..gathering };
         let Some(made) = self.make(work, gathering, position) else { return };
         let flight = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()?.flight.take());
         if watching {
@@ -405,10 +407,11 @@ impl Shard {
                 return self.fail(key, &Refusal::new(502, "representation_too_large", detail));
             }
             if all_here
-                && let Some(gathering) = self.exchanges.get_mut(exchange).and_then(|e| e.gathering.take())
+                && let Some(mut gathering) = self.exchanges.get_mut(exchange).and_then(|e| e.gathering.take())
             {
                 let keeping = !watching && gathering.decision.storable;
-                self.whole(key, exchange, gathering, watching, keeping);
+                let body = std::mem::take(&mut gathering.body).into();
+                self.whole(key, exchange, gathering, body, watching, keeping);
             }
             return;
         }

@@ -11,7 +11,7 @@ use crate::resource::invalidation::invalidated;
 use crate::resource::key::{Audience, Selectors, VariantKey};
 use crate::resource::policy::{Decision, Seen, decide};
 use crate::resource::representation::Representation;
-use crate::resource::tags::{TagHash, uri_tag};
+use crate::resource::tags::{Tags, all_tags};
 use std::sync::Arc;
 
 impl Shard {
@@ -87,9 +87,9 @@ impl Shard {
     }
 
     /// What a GET's representation would depend on.
-    pub(super) fn tags_of(&self, key: Key, groups: &[Box<str>]) -> Vec<TagHash> {
+    pub(super) fn tags_of(&self, key: Key, groups: &[Box<str>]) -> Tags {
         let resource = self.conns.get(key).and_then(|conn| conn.work.as_deref()?.resource.as_ref());
-        resource.map(uri_tag).into_iter().chain(groups.iter().map(|group| TagHash::of(group))).collect()
+        all_tags(resource, groups)
     }
 
     /// A successful unsafe request changes what it names, before its answer goes out (RFC 9111 §4.4, RFC 9875).
