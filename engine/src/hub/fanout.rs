@@ -3,11 +3,13 @@
 //! A subscription is a 32-byte entry in one table, linked into its topic and into its connection. It holds a cursor, not
 //! a queue: a subscriber that could not be written to is skipped, and gets the newest message when it can be written to
 //! again. A walk is cut into bounded pieces so that a large topic starves nobody; what is published to a topic during
-//! its walk replaces what was being walked with.
+//! its walk replaces what was being walked with. A topic that changes faster than its subscribers can be told rests after
+//! each walk for as long as that took: the states between are never sent, and half of the thread is left for others.
 use super::message::Message;
 use super::topics::TopicId;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The end of a list of entries.
 pub const NONE: u32 = u32::MAX;
@@ -43,6 +45,16 @@ struct Walk {
     message: Arc<Message>,
     /// `message` changed after the walk had begun: go round once more.
     again: bool,
+    /// When its first piece was served.
+    began: Option<Instant>,
+}
+
+/// A topic whose walk took more than a piece.
+struct Rest {
+    topic: TopicId,
+    until: Instant,
+    /// What was published since.
+    message: Option<Arc<Message>>,
 }
 
 /// What became of one delivery.
@@ -67,6 +79,8 @@ pub struct FanOut {
     idle: Vec<u32>,
     /// Walks that wait for their next piece.
     queue: VecDeque<u32>,
+    /// Few: only topics with more subscribers than a piece has.
+    rests: Vec<Rest>,
     subscriptions: usize,
 }
 
@@ -162,13 +176,18 @@ impl FanOut {
             walk.message = message;
             return;
         }
-        let walk = Walk { topic: slot, at: local.first, message, again: false };
+        let first = local.first;
+        if let Some(rest) = self.rests.iter_mut().find(|rest| rest.topic == message.topic) {
+            rest.message = Some(message);
+            return;
+        }
+        let walk = Walk { topic: slot, at: first, message, again: false, began: None };
         let index = self.idle.pop().unwrap_or_else(|| {
             self.walks.push(None);
             self.walks.len() as u32 - 1
         });
         self.walks[index as usize] = Some(walk);
-        local.walk = index;
+        self.topics[slot as usize].walk = index;
         self.queue.push_back(index);
     }
 
@@ -177,13 +196,32 @@ impl FanOut {
         !self.queue.is_empty()
     }
 
+    /// When a topic that rests has something to walk with.
+    pub fn rests_until(&self) -> Option<Instant> {
+        self.rests.iter().filter(|rest| rest.message.is_some()).map(|rest| rest.until).min()
+    }
+
+    /// End the rests that are over.
+    fn rested(&mut self, now: Instant) {
+        for rest in self.rests.extract_if(.., |rest| rest.until <= now).collect::<Vec<_>>() {
+            rest.message.into_iter().for_each(|message| self.publish(message));
+        }
+    }
+
     /// Serve up to `budget` subscribers. `deliver` writes to the connection in a slot; it must not subscribe or
     /// unsubscribe anybody.
-    pub fn walk(&mut self, mut budget: usize, mut deliver: impl FnMut(u32, &Message) -> Delivery) {
+    pub fn walk(
+        &mut self,
+        now: Instant,
+        mut budget: usize,
+        mut deliver: impl FnMut(u32, &Message) -> Delivery,
+    ) {
+        self.rested(now);
         while budget > 0
             && let Some(index) = self.queue.pop_front()
         {
             let Some(walk) = &mut self.walks[index as usize] else { continue };
+            let took = now.saturating_duration_since(*walk.began.get_or_insert(now));
             while budget > 0 {
                 let Some(entry) = self.entries.get_mut(walk.at as usize).filter(|_| walk.at != NONE) else {
                     break;
@@ -196,7 +234,10 @@ impl FanOut {
                     }
                 }
             }
-            if walk.at == NONE && walk.again {
+            if walk.at == NONE && took > Duration::ZERO {
+                let message = std::mem::take(&mut walk.again).then(|| walk.message.clone());
+                self.rests.push(Rest { topic: walk.message.topic, until: now + took, message });
+            } else if walk.at == NONE && walk.again {
                 walk.again = false;
                 walk.at = self.topics[walk.topic as usize].first;
             }
@@ -248,8 +289,12 @@ mod tests {
 
     /// Serve up to `budget` subscribers: the connections that were given something, and which version.
     fn walk(fanout: &mut FanOut, budget: usize) -> Vec<(u32, u64)> {
+        walk_at(fanout, Instant::now(), budget)
+    }
+
+    fn walk_at(fanout: &mut FanOut, now: Instant, budget: usize) -> Vec<(u32, u64)> {
         let mut given = vec![];
-        fanout.walk(budget, |conn, message| {
+        fanout.walk(now, budget, |conn, message| {
             given.push((conn, message.version));
             Delivery::Sent
         });
@@ -264,10 +309,45 @@ mod tests {
             fanout.subscribe(conn, topic, 1, NONE);
         });
         fanout.publish(message(topic, 2));
-        assert_eq!(walk(&mut fanout, 2), [(0, 2), (1, 2)]);
+        let now = Instant::now();
+        assert_eq!(walk_at(&mut fanout, now, 2), [(0, 2), (1, 2)]);
         fanout.publish(message(topic, 3));
-        assert_eq!(walk(&mut fanout, 9), [(2, 3), (3, 3), (4, 3), (0, 3), (1, 3)]);
+        assert_eq!(walk_at(&mut fanout, now, 9), [(2, 3), (3, 3), (4, 3), (0, 3), (1, 3)]);
         assert!(!fanout.is_walking());
+    }
+
+    #[test]
+    fn a_topic_rests_for_as_long_as_its_walk_took_and_goes_on_with_the_newest() {
+        let mut fanout = FanOut::new();
+        let topic = TopicId { slot: 0, generation: 1 };
+        let heads: Vec<u32> = (0..3).map(|conn| fanout.subscribe(conn, topic, 1, NONE)).collect();
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        fanout.publish(message(topic, 2));
+        assert_eq!(walk_at(&mut fanout, at(0), 2), [(0, 2), (1, 2)]);
+        fanout.publish(message(topic, 3));
+        assert_eq!(walk_at(&mut fanout, at(10), 9), [(2, 3)]);
+        assert!(!fanout.is_walking());
+        assert_eq!(fanout.rests_until(), Some(at(20)));
+        fanout.publish(message(topic, 4));
+        assert_eq!(walk_at(&mut fanout, at(19), 9), []);
+        assert_eq!(walk_at(&mut fanout, at(20), 9), [(0, 4), (1, 4), (2, 4)]);
+        assert_eq!((fanout.is_walking(), fanout.rests_until()), (false, None));
+        // Served in one piece: no rest.
+        fanout.publish(message(topic, 5));
+        assert_eq!(walk_at(&mut fanout, at(21), 9).len(), 3);
+        // Another topic in its place does not rest.
+        fanout.publish(message(topic, 6));
+        assert_eq!(walk_at(&mut fanout, at(22), 1).len(), 1);
+        assert_eq!(walk_at(&mut fanout, at(40), 9).len(), 2);
+        fanout.publish(message(topic, 7));
+        heads.into_iter().for_each(|head| drop(fanout.unsubscribe(head)));
+        let after = TopicId { slot: 0, generation: 2 };
+        fanout.subscribe(7, after, 1, NONE);
+        fanout.publish(message(after, 2));
+        assert_eq!(walk_at(&mut fanout, at(41), 9), [(7, 2)]);
+        assert_eq!(walk_at(&mut fanout, at(99), 9), []);
+        assert_eq!(fanout.rests_until(), None);
     }
 
     #[test]

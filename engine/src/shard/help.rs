@@ -64,5 +64,5 @@ fn help(shared: &Shared, id: usize, inbox: &Inbox<Command>) -> bool {
     {
         app.wake();
     }
-    !shard.is_busy() && inbox.park()
+    !shard.is_busy() && shard.fanout.rests_until().is_none() && inbox.park()
 }

@@ -177,7 +177,7 @@ impl Shard {
 
     /// Serve a piece of what was published.
     pub(super) fn walk(&mut self) {
-        if !self.fanout.is_walking() {
+        if !self.fanout.is_walking() && self.fanout.rests_until().is_none() {
             return;
         }
         let now = self.wheel.now();
@@ -185,7 +185,7 @@ impl Shard {
         let (mut sent, mut told, mut bytes) = (0u64, 0u64, 0u64);
         let mut announced: Option<(Instant, u64)> = None;
         let metrics = &self.shared.metrics;
-        self.fanout.walk(WALK_SENDS, |slot, message| {
+        self.fanout.walk(Instant::now(), WALK_SENDS, |slot, message| {
             let Some(key) = conns.key(slot) else { return Delivery::Sent };
             let Some(conn) = conns.get_mut(key) else { return Delivery::Sent };
             if conn.after != After::Stay {

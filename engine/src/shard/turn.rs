@@ -9,7 +9,7 @@ use crate::net::wheel::TICK_MS;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A panic ends a connection and leaves the shard as good as it was: see [`Shard::guard`].
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
@@ -32,7 +32,7 @@ impl Shard {
             }
             this.flush_log();
             let told = std::mem::take(&mut this.told);
-            let timeout = if this.is_busy() || !inbox.park() { 0 } else { TICK_MS as i32 };
+            let timeout = if this.is_busy() || !inbox.park() { 0 } else { this.sleep_ms() };
             drop(this);
             // Now: where both share a core, the application answers before the next line.
             if told && let Some(app) = shared.app.get() {
@@ -91,6 +91,12 @@ impl Shard {
                 on_end();
             }
         }
+    }
+
+    /// How long there is nothing to do if nothing comes.
+    fn sleep_ms(&self) -> i32 {
+        let rest = self.fanout.rests_until().map(|until| until.saturating_duration_since(Instant::now()));
+        rest.map_or(TICK_MS, |rest| (rest.as_millis() as u64 + 1).min(TICK_MS)) as i32
     }
 
     pub(super) fn clock(&mut self) {
