@@ -21,6 +21,9 @@ fn escape(bytes: &[u8]) -> Option<u8> {
 /// The normal form of a path with an optional query. What is not a path, or has a broken escape, is returned as it is:
 /// a head never has it.
 pub fn normalise(path_and_query: &str) -> Cow<'_, str> {
+    if memchr::memchr2(b'%', b'.', path_and_query.as_bytes()).is_none() {
+        return Cow::Borrowed(path_and_query);
+    }
     let end = path_and_query.find('?').unwrap_or(path_and_query.len());
     let (path, query) = path_and_query.split_at(end);
     if !path.starts_with('/') || !path.contains('%') && !path.contains("/.") || has_broken_escape(path) {

@@ -23,10 +23,15 @@ fn refuse<T>(detail: &str) -> Result<T, Refusal> {
 /// Check the target of a request with this method, which is not CONNECT.
 pub(super) fn check<'b>(method: &str, target: &'b str) -> Result<Target<'b>, Refusal> {
     // RFC 3986 §3.3 allows fewer characters, but browsers send `|`, `^`, `{` and `"`, and nobody reads them differently.
-    if !target.bytes().all(|b| b.is_ascii_graphic()) {
+    let (mut visible, mut special) = (true, false);
+    for byte in target.bytes() {
+        visible &= byte.is_ascii_graphic();
+        special |= matches!(byte, b'#' | b'%' | b'\\');
+    }
+    if !visible {
         return refuse("The target has a byte that is not visible ASCII; it must be percent-encoded.");
     }
-    if target.contains('#') {
+    if special && target.contains('#') {
         return refuse("The target has a fragment.");
     }
     if target == "*" {
@@ -48,6 +53,9 @@ pub(super) fn check<'b>(method: &str, target: &'b str) -> Result<Target<'b>, Ref
         None if authority.is_some() => Cow::Borrowed("/"),
         _ => return refuse("The target is neither a path nor an http or https URI."),
     };
+    if !special {
+        return Ok(Target { path_and_query, authority });
+    }
     let path = path_and_query.split('?').next().unwrap_or_default();
     if has_broken_escape(path) {
         return refuse("The path has a % that two hexadecimal digits do not follow.");

@@ -4,6 +4,7 @@
 //! would show one user's bytes to another. The path must come normalised from the one normaliser of the router.
 //! Called by whoever answers a GET, opens a watch or makes a re-read.
 use crate::http::fields::Fields;
+use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,10 @@ use std::sync::{Arc, LazyLock};
 
 /// One for the process: hashes are never told to anyone and never leave it.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+thread_local! {
+    static URI: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// A resource: `scheme://authority/path?query`.
 #[derive(Clone, Debug)]
@@ -39,9 +44,9 @@ pub(super) fn hash_of(name: &str) -> u64 {
     SEED.hash_one(name)
 }
 
-impl From<String> for ResourceKey {
-    fn from(uri: String) -> Self {
-        Self { hash: hash_of(&uri), uri: uri.into() }
+impl From<&str> for ResourceKey {
+    fn from(uri: &str) -> Self {
+        Self { hash: hash_of(uri), uri: uri.into() }
     }
 }
 
@@ -57,13 +62,16 @@ impl ResourceKey {
         let default_port = if scheme == "https" { ":443" } else { ":80" };
         let authority =
             authority.strip_suffix(default_port).or(authority.strip_suffix(':')).unwrap_or(authority);
-        let mut uri = String::with_capacity(scheme.len() + 3 + authority.len() + path_and_query.len());
-        uri.push_str(scheme);
-        uri.push_str("://");
-        uri.push_str(authority);
-        uri[scheme.len()..].make_ascii_lowercase();
-        uri.push_str(path_and_query);
-        uri.into()
+        // For each request: put together where the one before was.
+        URI.with_borrow_mut(|uri| {
+            uri.clear();
+            uri.push_str(scheme);
+            uri.push_str("://");
+            uri.push_str(authority);
+            uri[scheme.len()..].make_ascii_lowercase();
+            uri.push_str(path_and_query);
+            uri.as_str().into()
+        })
     }
 
     /// [`hash_of`] the whole URI.
@@ -88,7 +96,7 @@ impl ResourceKey {
 
     /// Another resource of the same origin.
     pub(super) fn sibling(&self, path_and_query: &str) -> Self {
-        format!("{}{path_and_query}", self.origin()).into()
+        Self::from(&*format!("{}{path_and_query}", self.origin()))
     }
 
     fn origin_bytes(&self) -> usize {

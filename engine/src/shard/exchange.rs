@@ -129,7 +129,7 @@ impl Shard {
         if matches!(&*work.method, "GET" | "HEAD") && kind == Kind::Http {
             shared.metrics.reads.fetch_add(1, Relaxed);
         }
-        let flow = work.flow.clone();
+        let flow = work.flow.get_or_insert_default().clone();
         let more_body = !work.body.done();
         let mut request = Request {
             id: ExchangeId(0),
@@ -247,7 +247,7 @@ impl Shard {
             return;
         }
         work.owed -= settled;
-        let flow = work.flow.clone();
+        let Some(flow) = work.flow.clone() else { return };
         let left = flow.buffered.fetch_sub(settled, SeqCst) - settled;
         let Some(exchange) = work.exchange else { return };
         if left <= crate::app::LOW_WATER && flow.wants_drain.swap(false, SeqCst) {

@@ -80,7 +80,7 @@ impl Shard {
         if head.status == 304 && work.asked_about {
             let copy = work.stale.take()?;
             // As if the application had sent it.
-            work.flow.buffered.fetch_add(copy.body.len(), SeqCst);
+            work.flow.get_or_insert_default().buffered.fetch_add(copy.body.len(), SeqCst);
             return Some((Box::new(freshened(&copy, *head)), copy.body.clone(), false));
         }
         if is_error(head.status) && self.rescue(key) {

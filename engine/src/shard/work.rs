@@ -1,5 +1,5 @@
 //! A request in hand: what was asked, what for, and how far the answer is.
-use crate::app::Address;
+use crate::app::{Address, Flow};
 use crate::http::body::Body;
 use crate::http::fields::Fields;
 use crate::http::head::Framing;
@@ -110,8 +110,8 @@ pub struct Work {
     pub position: u64,
     /// It came through the operator's listener.
     pub admin: bool,
-    /// Shared with the application.
-    pub flow: Arc<crate::app::Flow>,
+    /// Shared with the application, once it is asked.
+    pub flow: Option<Arc<Flow>>,
 }
 
 impl Work {
@@ -165,7 +165,7 @@ impl Work {
             cache: "-",
             position: 0,
             admin: false,
-            flow: Arc::default(),
+            flow: None,
         }
     }
 
