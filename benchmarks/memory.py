@@ -1,8 +1,9 @@
 """What an idle connection costs in user space: the private memory of a server with many, less that without.
 
-Each kind has a node of its own, warmed up by a few connections that have left again, so that what every node
-needs once is not counted. What the kernel holds for a connection is given apart: the sockets of both ends are on
-this machine, and the pages of all processes are counted.
+Each kind has nodes of its own, warmed up by a few connections that have left again, so that what every node
+needs once is not counted. It is measured several times, because a node may give back memory in between that it had
+used at its start. What the kernel holds for a connection is given apart: the sockets of both ends are on this machine,
+and the pages of all processes are counted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,6 +39,8 @@ CACHE_BYTES = 1 << 30
 """What the node may keep: more than all of it."""
 AT_ONCE = 100
 """Requests that are sent before the first of them is answered."""
+ROUNDS = 3
+"""Nodes of each kind, at most."""
 STEPS = (0.2, 0.5, 1.0)
 """Shares of all connections at which the memory is read, for the plot."""
 
@@ -73,11 +77,28 @@ KINDS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a node and the kernel hold for many idle connections."""
+
+    each: float
+    """Bytes for each of them."""
+    kernel_each: float
+    points: list[tuple[float, float]]
+    """How many there were, and the megabytes of all of them."""
+    gone: int
+    told: int
+    """How many ended, and messages that came: none, if all were idle."""
+
+
 def figures(sizes: Sizes, progress: Callable[[str], None], peers: list[Peer]) -> Iterator[Result]:
     """Measure every kind, then what is kept without a connection, then the peers."""
     for kind in KINDS:
-        progress(f"memory: {sizes.idle:,} × {kind.name}")
-        yield from _of_kind(kind, sizes)
+        rounds = []
+        for number in range(min(ROUNDS, sizes.rounds)):
+            progress(f"memory: {sizes.idle:,} × {kind.name}, node {number + 1}")
+            rounds.append(_held(kind, sizes))
+        yield from _of_kind(kind, rounds)
     progress(f"memory: {sizes.topics:,} resources and tags")
     yield from _topics(sizes)
     for peer in peers:
@@ -86,7 +107,18 @@ def figures(sizes: Sizes, progress: Callable[[str], None], peers: list[Peer]) ->
             yield from _of_peer(peer, transport, sizes)
 
 
-def _of_kind(kind: Kind, sizes: Sizes) -> Iterator[Result]:
+def _of_kind(kind: Kind, rounds: list[Held]) -> Iterator[Result]:
+    middle = sorted(rounds, key=lambda held: held.each)[len(rounds) // 2]
+    gone, told = (sum(getattr(held, name) for held in rounds) for name in ("gone", "told"))
+    note = f"not idle: {gone} ended, {told} messages came" if gone or told else ""
+    spread = (min(held.each for held in rounds), max(held.each for held in rounds))
+    yield Figure(f"idle {kind.name}", middle.each, "B", spread=spread, budget=kind.budget, note=note)
+    kernel = statistics.median(held.kernel_each for held in rounds)
+    yield Figure(f"idle {kind.name}, kernel memory of both ends", kernel, "B")
+    yield Series("memory", f"{NODE}, {kind.short}", middle.points)
+
+
+def _held(kind: Kind, sizes: Sizes) -> Held:
     with freshwire() as node:
         head = first_bytes(node.port, get("/state"), b"\r\n\r\n")
         found = re.search(rb"\r\netag: ([^\r]+)", head, re.IGNORECASE)
@@ -112,12 +144,9 @@ def _of_kind(kind: Kind, sizes: Sizes) -> Iterator[Result]:
             for part in many:
                 mark = part.mark()
                 gone, told = gone + mark.gone, told + mark.messages
-    note = f"not idle: {gone} ended, {told} messages came" if gone or told else ""
     # What held the first few may hold as many of these.
     each = (after - before) / (sizes.idle - sizes.warm_up)
-    yield Figure(f"idle {kind.name}", each, "B", budget=kind.budget, note=note)
-    yield Figure(f"idle {kind.name}, kernel memory of both ends", kernel / sizes.idle, "B")
-    yield Series("memory", f"{NODE}, {kind.short}", points)
+    return Held(each, kernel / sizes.idle, points, gone, told)
 
 
 def _topics(sizes: Sizes) -> Iterator[Figure]:
