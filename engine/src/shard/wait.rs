@@ -153,7 +153,6 @@ impl Shard {
                     (conn.state, conn.tick) = (State::Poll, end);
                     conn.keep_alive &= !http_1_0;
                 }
-                shared.metrics.waits_held.fetch_add(1, Relaxed);
                 self.log(key);
                 // From here on it holds nothing of its request.
                 let Some(conn) = self.conns.get_mut(key) else { return };
@@ -167,6 +166,8 @@ impl Shard {
                 if let Some((set, resources)) = carry {
                     self.carry(key, set, resources);
                 }
+                // It counts once the answer to it can say what has become of what it waits for.
+                shared.metrics.waits_held.fetch_add(1, Relaxed);
                 self.give(key, out);
                 self.close_if_left(key);
                 self.arm(key);
