@@ -51,6 +51,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            start_new_session=True,
         )
         self.pid = self._popen.pid
 
@@ -150,6 +151,9 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._popen.kill()
                 self._popen.wait()
+        # Workers that outlive who started them.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         for stream in (self._popen.stdin, self._popen.stdout, self._errors):
             if stream is not None:
                 with contextlib.suppress(OSError):

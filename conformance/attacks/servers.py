@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -113,7 +114,9 @@ def running(name: str) -> Iterator[Running]:
             words = [shutil.which("nginx") or "/usr/sbin/nginx", "-p", place, "-c", f"{place}/conf"]
         else:
             words = [sys.executable, "-m", *PYTHON[name].format(app=APP, port=port).split()]
-        process = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            words, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             deadline = time.monotonic() + PATIENCE_S
             while not _listens(port):
@@ -138,4 +141,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         end()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(3)
-            return
+            break
+    # Workers that outlive who started them.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -64,7 +65,9 @@ class Starter:
             raise MissingError(words[0])
         log = self.stack.enter_context((self.directory / f"{port}.log").open("w+"))
         environment = {**os.environ, "CONFORMANCE_SEEN": str(self.seen_file)}
-        process = subprocess.Popen([program, *words[1:]], cwd=ROOT, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(
+            [program, *words[1:]], cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
         self.stack.callback(_end, process)
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
@@ -99,6 +102,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    # Workers that outlive who started them.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_port() -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -36,7 +38,9 @@ http {{
 def process(words: list[str], port: int) -> Iterator[None]:
     """A server, until the block ends. Raises RuntimeError if it does not listen."""
     with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
             while True:
@@ -54,6 +58,9 @@ def process(words: list[str], port: int) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+            # Workers that outlive who started them.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
 
 
 def _module(name: str, *flags: str) -> Callable[[int], contextlib.AbstractContextManager[None]]:
