@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -15,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from conformance.ending import end
 from tests.security.wire import Peer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +126,7 @@ def running(name: str) -> Iterator[Running]:
                 time.sleep(0.05)
             yield Running(name, process, port)
         finally:
-            _end(process)
+            end(process, patience_s=6)
 
 
 def _listens(port: int) -> bool:
@@ -134,14 +134,3 @@ def _listens(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), 1).close()
         return True
     return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for end in (process.terminate, process.terminate, process.kill):
-        end()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(3)
-            break
-    # Workers that outlive who started them.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)

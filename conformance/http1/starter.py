@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from conformance.ending import end
 from conformance.http1.judge import Given
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ class Starter:
         process = subprocess.Popen(
             [program, *words[1:]], cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True
         )
-        self.stack.callback(_end, process)
+        self.stack.callback(end, process, patience_s=5)
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
             if process.poll() is not None:
@@ -93,18 +93,6 @@ class Starter:
 
     def server(self, port: int, version: str, **options: Any) -> Server:
         return Server(self.name, ("127.0.0.1", port), self.seen_file, version=version, **options)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    # Workers that outlive who started them.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_port() -> int:

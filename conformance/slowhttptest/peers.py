@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+from conformance.ending import end
 from conformance.node import ROOT
 
 APPLICATION = "conformance.slowhttptest.application:app"
@@ -52,15 +51,7 @@ def process(words: list[str], port: int) -> Iterator[None]:
                 time.sleep(0.05)
             yield
         finally:
-            server.terminate()
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-            # Workers that outlive who started them.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
+            end(server, patience_s=10)
 
 
 def _module(name: str, *flags: str) -> Callable[[int], contextlib.AbstractContextManager[None]]:
