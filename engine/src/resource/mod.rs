@@ -4,7 +4,7 @@
 //! The shard that answers a request asks them in this order: [`key`] names the variant, [`cache`] has it or not,
 //! [`freshness`] says whether it may be used, [`conditional`] whether a 304 is enough, [`range`] whether a part, [`annotate`] what to add. What the
 //! application answers goes through [`validation`] (if it was asked about a copy), [`policy`] and [`outgoing`] into a [`representation`]; what a write changes is said by
-//! [`invalidation`] and remembered by [`tags`].
+//! [`invalidation`], remembered by [`tags`] and heard by [`watches`].
 pub mod annotate;
 pub mod cache;
 pub mod carried;
