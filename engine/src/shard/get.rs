@@ -63,7 +63,13 @@ impl Shard {
             // The copy's own, whatever others of the resource have said since.
             let vary = Vary::of(&kept.fields);
             let audience = if kept.is_public() { Audience::Public } else { Audience::Anonymous };
-            return self.watch(key, kept.copy(), vary.names(), audience);
+            let selectors = Selectors::of(&work.fields, vary.names());
+            let variant = VariantKey { resource, audience, selectors };
+            let as_new = |current: &Representation| current.position.offset >= kept.position.offset;
+            return match resources.watches.join(self.id, &variant, as_new) {
+                Some(opened) => self.greet(key, opened),
+                None => self.watch(key, kept.copy(), vary.names(), variant.audience),
+            };
         }
         let stale = kept.filter(|kept| once && !kept.is_private());
         if let Some(copy) = &stale
