@@ -112,6 +112,9 @@ impl Timer {
     }
 }
 
+// `send` and `recv` are the system calls themselves: those of the C library are cancellation points, which costs two
+// atomic operations each and serves nobody here.
+
 fn would_block(n: isize) -> io::Result<Option<usize>> {
     if n >= 0 {
         return Ok(Some(n as usize));
@@ -127,7 +130,8 @@ fn would_block(n: isize) -> io::Result<Option<usize>> {
 pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<Option<usize>> {
     // SAFETY: the pointer and length are those of a slice.
     would_block(unsafe {
-        libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+        libc::syscall(libc::SYS_sendto, fd, bytes.as_ptr(), bytes.len(), flags, 0usize, 0usize) as isize
     })
 }
 
@@ -147,7 +151,10 @@ pub fn send_two(fd: RawFd, first: &[u8], second: &[u8]) -> io::Result<Option<usi
 /// Receive without waiting; `None`: nothing there. `Some(0)`: the peer has ended its side.
 pub fn recv(fd: RawFd, into: &mut [u8]) -> io::Result<Option<usize>> {
     // SAFETY: the pointer and length are those of a slice.
-    would_block(unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) })
+    would_block(unsafe {
+        let flags = libc::MSG_DONTWAIT;
+        libc::syscall(libc::SYS_recvfrom, fd, into.as_mut_ptr(), into.len(), flags, 0usize, 0usize) as isize
+    })
 }
 
 /// Accept one connection, with its peer's address (`None` for a Unix socket); `None`: nobody waits.
@@ -227,12 +234,6 @@ pub fn tune_listener(fd: RawFd, user_timeout_ms: u32) {
         let flags = libc::fcntl(fd, libc::F_GETFL);
         libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
     }
-}
-
-/// Let the kernel hold fewer unsent bytes of a socket (it doubles the number).
-pub fn set_send_buffer(fd: RawFd, bytes: i32) {
-    // SAFETY: a four-byte option value.
-    unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, (&raw const bytes).cast(), 4) };
 }
 
 /// Bytes that the kernel holds because the peer has not acknowledged them.

@@ -21,9 +21,6 @@ use crate::transport::websocket::handshake;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-/// Room in the kernel for what a watcher has not read, bytes (the kernel doubles it).
-const PUSH_SEND_BUFFER: i32 = 16 * 1024;
-
 impl Shard {
     /// Let a watcher in: the head of its stream, and the representation unless it has that already.
     pub(super) fn admit_watcher(&mut self, key: Key, opened: Opened) {
@@ -92,7 +89,6 @@ impl Shard {
         conn.work = Some(work);
         if conn.state != State::Poll {
             conn.tick = now;
-            sys::set_send_buffer(conn.fd, PUSH_SEND_BUFFER);
             self.log(key);
         }
         // From here on a watcher holds nothing of its request.
@@ -352,14 +348,15 @@ fn allow_origin(fields: &mut Fields, origin: &[u8]) {
 
 /// The head of an event stream.
 fn stream_fields(current: &Representation) -> Fields {
-    let mut fields: Fields = [
+    let mut fields = Fields::with_capacity(16, 512);
+    for (name, value) in [
         ("content-type", "text/event-stream"),
         ("cache-control", "no-store"),
         ("x-accel-buffering", "no"),
         ("incremental", "?1"),
-    ]
-    .into_iter()
-    .collect();
+    ] {
+        fields.push(name, value);
+    }
     let carried = |name: &[u8]| name.starts_with(b"access-control-") || name == b"vary";
     current
         .fields

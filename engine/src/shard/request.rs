@@ -359,6 +359,7 @@ fn watch_fields(fields: &Fields) -> Fields {
         matches!(name, b"accept" | b"accept-encoding" | b"connection" | b"upgrade" | b"range")
             || name.starts_with(b"sec-websocket-")
     });
+    ordinary.reserve(2, 64);
     ordinary.push("accept", WATCH_ACCEPT);
     ordinary.push("accept-encoding", "identity");
     ordinary

@@ -15,7 +15,6 @@ use crate::http::refusal::{Refusal, problem};
 use crate::http::response::{BodyFraming, LAST_CHUNK, write_head};
 use crate::hub::Form;
 use crate::net::slab::Key;
-use crate::net::sys;
 use crate::net::wheel::{TICK_MS, ticks};
 use crate::resource::carried::Carry;
 use crate::resource::key::{Audience, ResourceKey, Selectors, VariantKey, canonical_fields};
@@ -31,8 +30,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Seconds for which a refusal may be kept: it hardly matters how many ask.
 const REFUSAL_MAX_AGE_S: u64 = 1;
-/// Room in the kernel for what the reader of an event stream has not read, bytes (the kernel doubles it).
-const PUSH_SEND_BUFFER: i32 = 16 * 1024;
 
 /// What the application is asked for, for watchers.
 const WATCH_ACCEPT: &str = "text/event-stream, */*;q=0.1";
@@ -147,7 +144,6 @@ impl Shard {
                 conn.on_set = true;
                 if asked.events {
                     (conn.state, conn.variant_form, conn.tick) = (State::Sse, http_1_0, now);
-                    sys::set_send_buffer(conn.fd, PUSH_SEND_BUFFER);
                     self.due.push(Reverse((end, Due::CycleEnds(key))));
                 } else {
                     (conn.state, conn.tick) = (State::Poll, end);
