@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,7 @@ def crowd(
     greeted: bool = True,
     window: int = 64,
     enough: float = 1.0,
+    cores: Sequence[int] = (),
 ) -> Iterator[Crowd]:
     """So many connections that have each sent a request and, if `greeted`, got a message.
 
@@ -103,12 +104,12 @@ def crowd(
     with file_of(request) as path:
         words = ["--transport", "raw", "--raw", path, "--ready", "greeted" if greeted else "connected"]
         words += ["--timeout-s", str(PATIENCE_S), "--window", str(window)]
-        with load(f"127.0.0.1:{port}", size, *words, enough=enough) as process:
+        with load(f"127.0.0.1:{port}", size, *words, enough=enough, cores=cores) as process:
             yield Crowd(process, process.ask("mark")["there"])
 
 
 @contextlib.contextmanager
-def subscribers(station: Station, transport: str, size: int) -> Iterator[Crowd]:
+def subscribers(station: Station, transport: str, size: int, cores: Sequence[int] = ()) -> Iterator[Crowd]:
     """So many subscribers of a station, each of whom has shown that it gets what is pushed."""
     with crowd(
         station.server.port,
@@ -117,6 +118,7 @@ def subscribers(station: Station, transport: str, size: int) -> Iterator[Crowd]:
         greeted=station.greets,
         window=station.window,
         enough=station.enough,
+        cores=cores,
     ) as many:
         if not station.greets:
             _prime(station, many)

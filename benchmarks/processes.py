@@ -194,23 +194,25 @@ def listening(name: str, words: Sequence[str], port: int, cores: Sequence[int] =
 
 
 @contextlib.contextmanager
-def floor(message: bytes) -> Iterator[Server]:
+def floor(message: bytes, cores: Sequence[int] = ()) -> Iterator[Server]:
     """The floor (native/src/bin/floor.rs), which pushes this message."""
     with file_of(message) as path:
-        server = Server("floor", [str(NATIVE / "floor"), path])
+        server = Server("floor", [str(NATIVE / "floor"), path], cores=cores)
         with server:
             server.port = int(server.hear())
             yield server
 
 
 @contextlib.contextmanager
-def load(targets: str, size: int, *words: str, enough: float = 1.0) -> Iterator[Process]:
+def load(
+    targets: str, size: int, *words: str, enough: float = 1.0, cores: Sequence[int] = ()
+) -> Iterator[Process]:
     """The load client (`freshwire-load --help`) with so many members that are there, waiting for orders.
 
     Raises BenchmarkError if fewer than `enough` of them, a share, are.
     """
     command = [str(NATIVE / "freshwire-load"), targets, "--connections", str(size), "--progress", "false"]
-    with Process("freshwire-load", [*command, *words]) as process:
+    with Process("freshwire-load", [*command, *words], cores=cores) as process:
         said = json.loads(process.hear(within_s=CONNECT_S, lest=f"{size} connections did not connect"))
         if said["ready"] < size * enough:
             raise BenchmarkError(

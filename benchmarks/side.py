@@ -68,9 +68,9 @@ class Side:
 
 
 @contextlib.contextmanager
-def side(station: Station, transport: str, size: int) -> Iterator[Side]:
-    """A station's side with so many subscribers."""
-    with subscribers(station, transport, size) as crowd:
+def side(station: Station, transport: str, size: int, cores: Sequence[int] = ()) -> Iterator[Side]:
+    """A station's side with so many subscribers, who may run on these cores only."""
+    with subscribers(station, transport, size, cores) as crowd:
         yield Side(station, crowd)
 
 

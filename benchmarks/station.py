@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -50,9 +50,9 @@ def watching(path: str) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def node(path: str = "/state", *options: str) -> Iterator[Station]:
+def node(path: str = "/state", *options: str, cores: Sequence[int] = ()) -> Iterator[Station]:
     """A node whose watched resource is there already."""
-    with freshwire(*options) as server:
+    with freshwire(*options, cores=cores) as server:
         first_bytes(server.port, get(path, SSE), b'"at":')
         yield Station(server, watching(path), functools.partial(told, server.port, f"/run?path={path}"))
 
@@ -67,10 +67,10 @@ def told(port: int, path: str, rate: float, seconds: float) -> Pushed:
 
 
 @contextlib.contextmanager
-def bottom(station: Station, transport: str) -> Iterator[Station]:
+def bottom(station: Station, transport: str, cores: Sequence[int] = ()) -> Iterator[Station]:
     """The floor, which pushes the bytes that a node does."""
     request = station.requests[transport]
-    with floor(message(station.server, request)) as server:
+    with floor(message(station.server, request), cores) as server:
 
         def push(rate: float, seconds: float) -> Pushed:
             said = server.ask(f"run {rate} {seconds}")
