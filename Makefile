@@ -111,9 +111,17 @@ sanitize: setup-test $(DEV) ## the engine's tests, and those of hosting, with Ad
 faults: setup-test $(DEV) ## bad days at their full size: everything fails in turn, and clients judge (FAULTS_ARGS="--minutes 60")
 	$(BIN)/python -m conformance.faults $(FAULTS_ARGS)
 
-# Goes on after a failure, and fails at the end. The measurements come last, and want a machine that does nothing else.
-prove: ## everything that takes longer than `make test`: fuzzing, sanitizers, suites of others, attacks, benchmarks (hours)
-	$(MAKE) --keep-going loom sanitize fuzz rules conformance attacks million edge bench
+# Goes on after a failure, and fails at the end. What judges takes the time it takes, so fuzzing goes on beside it; the
+# attacks and the measurements come after, alone: they want a machine that does nothing else.
+prove: setup-prove setup-peers $(DEV) $(PROVE) $(BENCH) ## everything that takes longer than `make test`: fuzzing, suites of others, attacks, benchmarks (2 hours)
+	@failed=0; \
+	$(MAKE) --keep-going --jobs=2 fuzz judged || failed=1; \
+	$(MAKE) --keep-going --jobs=1 attacks million edge bench || failed=1; \
+	exit $$failed
+
+# Each builds, or takes ports and cores, so one after the other.
+judged:
+	$(MAKE) --keep-going --jobs=1 loom sanitize rules conformance
 
 # Both tools ask databases that a closed network does not reach; then they fail, rather than pass unasked.
 audit: $(DEV) ## known vulnerabilities and licences of the dependencies (needs the advisory databases)
@@ -130,7 +138,7 @@ clean: ## remove what was built
 	rm -rf $(VENV) target $(CLIENT)/node_modules $(CLIENT)/dist $(MODULE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: setup-build setup-test setup-prove setup-peers ready
+.PHONY: setup-build setup-test setup-prove setup-peers ready judged
 setup-build:
 	@tools/setup build
 setup-test:
