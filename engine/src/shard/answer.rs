@@ -159,7 +159,7 @@ impl Shard {
                 self.arm(key);
             }
             if let Some(exchange) = self.exchanges.get_mut(exchange) {
-                exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
+                exchange.gathering = Some(Gathering { body: body.into(), ..gathering });
             }
             return;
         }
@@ -181,7 +181,7 @@ impl Shard {
         key: Key,
         exchange: Key,
         gathering: Gathering,
-        body: Bytes,
+        mut body: Bytes,
         watching: bool,
         keeping: bool,
     ) {
@@ -210,15 +210,14 @@ impl Shard {
             if watchable && followed {
                 let gathering = Gathering {
                     head: head.clone(),
-                    body: body.to_vec(),
+                    body: body.into(),
                     decision: decision.clone(),
                     groups: groups.clone(),
                 };
-                if let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref())
-                    && let Some(made) = self.make(work, gathering, position)
-                {
-                    self.keep(key, &names, audience, &Arc::new(made), false);
-                }
+                let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+                let Some(made) = self.make(work, gathering, position) else { return };
+                body = made.body.clone();
+                self.keep(key, &names, audience, &Arc::new(made), false);
             }
             if etagged {
                 let etag = content_etag(&head.fields, &body);
@@ -227,7 +226,7 @@ impl Shard {
             return self.pass(key, exchange, *head, groups, Some(&decision), body, false);
         }
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
-        let gathering = Gathering { body: body.to_vec(), ..gathering };
+        let gathering = Gathering { body: body.into(), ..gathering };
         let Some(made) = self.make(work, gathering, position) else { return };
         let flight = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()?.flight.take());
         if watching {

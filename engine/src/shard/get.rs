@@ -184,7 +184,8 @@ impl Shard {
         let lines = self.shared.outgoing.lines(&head.fields, &decision, resource.as_str(), &groups);
         let mut made = Representation::new(Made {
             head: &head,
-            body: body.into(),
+            // It may have come in pieces, into memory with room for more.
+            body: body.into_boxed_slice().into(),
             decision: &decision,
             resource,
             groups,
