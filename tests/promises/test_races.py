@@ -6,7 +6,8 @@ from typing import Literal
 
 import pytest
 
-from .model import TRANSPORTS, Client, Get, Transport, Watcher, World
+from .clients import TRANSPORTS, Client, Get, Transport, Watcher
+from .model import World
 from .site import Resource
 
 numbers = itertools.count()
