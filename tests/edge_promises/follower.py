@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from tests.promises.model import Client, offset
+from tests.promises.clients import Client
+from tests.promises.judge import offset
 
 from .cache import Fields, Request, Response, Upstream
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.promises.model import Client, offset
+from tests.promises.clients import Client
+from tests.promises.judge import offset
 
 from .cache import Fields, Request, Response, Upstream
 from .follower import Doing, monitor_of

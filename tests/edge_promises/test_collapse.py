@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from freshwire.testing import LiveNode
 
-from tests.promises.model import Client
+from tests.promises.clients import Client
 from tests.promises.site import Resource, Site
 
 from .follower import Doing

@@ -14,8 +14,10 @@ from typing import Any
 import httpx
 from freshwire.testing import LiveNode
 
+from tests.promises.clients import Client
 from tests.promises.connections import Connection, Ended
-from tests.promises.model import Client, World, offset
+from tests.promises.judge import offset
+from tests.promises.model import World
 from tests.promises.site import Site
 
 from .cache import TEMPERS, Cache, Request, Response, directives, seconds

@@ -11,7 +11,8 @@ from freshwire.testing import LiveNode
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from .model import Client, World
+from .clients import Client
+from .model import World
 from .site import Resource, Site
 
 LARGE_BYTES = 60_000

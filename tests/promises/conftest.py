@@ -1,13 +1,15 @@
-"""One node for all of these tests: each has resources of its own. And the profile for a soak."""
+"""One node for all of these tests: each has resources of its own. What they wait for, and the profile for a soak."""
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
 from freshwire.testing import LiveNode, node
 from hypothesis import HealthCheck, settings
 
+from .clients import Client, Get, Watcher
 from .model import APP_TIMEOUT_S, World
-from .site import Site
+from .site import Resource, Site
 
 settings.register_profile(
     "long",
@@ -17,6 +19,8 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
+
+numbers = itertools.count()
 
 OPTIONS = {
     "threads": 2,
@@ -44,3 +48,32 @@ def world(live: LiveNode, site: Site, request: pytest.FixtureRequest) -> Iterato
     world = World(live, site)
     yield world
     world.close()
+
+
+@pytest.fixture
+def path() -> str:
+    return f"/race{next(numbers)}"
+
+
+@pytest.fixture
+def tag(path: str) -> str:
+    return f"tag of {path}"
+
+
+def answered(world: World, get: Get) -> None:
+    """Wait for the end of a plain request."""
+    world.until(lambda: get not in world.gets, "no answer")
+
+
+def anybody(world: World, resource: Resource) -> Client:
+    return Client(world.add(resource), None, None)
+
+
+def reads(world: World, client: Client, count: int) -> None:
+    world.site.wait_for_reads(client.resource.path, count)
+
+
+def refused(world: World, watcher: Watcher, status: int) -> None:
+    world.until(lambda: watcher.ended is not None, f"{watcher} did not end")
+    assert watcher.ended is not None
+    assert watcher.ended.status == status

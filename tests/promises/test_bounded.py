@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from .model import TRANSPORTS, Client, Transport, World
+from .clients import TRANSPORTS, Client, Transport
+from .model import World
 from .site import Resource
 
 numbers = itertools.count()

@@ -13,8 +13,9 @@ from freshwire.testing import node
 
 from tests.waiting import block_until
 
+from .clients import Client, Transport
 from .connections import Exchange, wait
-from .model import Client, Transport, World
+from .model import World
 from .site import Resource
 
 numbers = itertools.count()

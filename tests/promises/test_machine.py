@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
 from .application import Application, indices, languages, users
+from .clients import TRANSPORTS, Transport, Watcher
 from .conftest import OPTIONS
-from .model import APP_TIMEOUT_S, TRANSPORTS, Transport, Watcher, World
+from .model import APP_TIMEOUT_S, World
 from .site import Site
 
 QUICK = settings(

@@ -7,6 +7,7 @@
 //! [`invalidation`], remembered by [`tags`] and heard by [`watches`].
 pub mod annotate;
 pub mod cache;
+pub mod canonical;
 pub mod carried;
 pub mod conditional;
 pub mod flights;

@@ -1,29 +1,25 @@
-//! The application's answers on their way to a client: passed on as they come, kept for others where they may be.
+//! What the application answers: given to whom it is for, put together where others may have it too, and kept for them.
+//!
+//! What goes out as it comes goes through `pass`, what is whole through `get` or `push`.
 use super::Shard;
-use super::conn::{After, State};
+use super::conn::State;
 use super::exchange::{Exchange, Gathering, Purpose};
-use super::get::{forwarded, push_link};
+use super::get::forwarded;
 use super::keep::{gets_etag, late_fill};
 use super::reread::representation_too_large;
 use super::work::{Intent, Sending};
 use crate::app::{Answer, ExchangeId, ResponseHead};
 use crate::http::fields::Fields;
 use crate::http::refusal::Refusal;
-use crate::http::response::{
-    self, BodyFraming, CONTINUE, LAST_CHUNK, write_chunk, write_head, write_trailers,
-};
+use crate::http::response::{self, CONTINUE};
 use crate::net::slab::Key;
-use crate::resource::annotate::{self, CacheStatus, Forward};
+use crate::resource::annotate::{CacheStatus, Forward};
 use crate::resource::key::Vary;
-use crate::resource::outgoing::with_lines;
-use crate::resource::pinned::{self, Answer as PinnedAnswer};
-use crate::resource::policy::{Decision, Sharing, is_watchable};
+use crate::resource::policy::Sharing;
 use crate::resource::representation::content_etag;
-use crate::resource::set::Contents;
 use crate::transport::websocket::close;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 
 /// A body of a declared length up to this is waited for (for a tick at most), so that the representation is whole when
 /// its head goes out.
@@ -163,7 +159,7 @@ impl Shard {
                 self.arm(key);
             }
             if let Some(exchange) = self.exchanges.get_mut(exchange) {
-                exchange.gathering = Some(Gathering { body: body.to_vec(), ..gathering });
+                exchange.gathering = Some(Gathering { body: body.into(), ..gathering });
             }
             return;
         }
@@ -185,7 +181,7 @@ impl Shard {
         key: Key,
         exchange: Key,
         gathering: Gathering,
-        body: Bytes,
+        mut body: Bytes,
         watching: bool,
         keeping: bool,
     ) {
@@ -214,15 +210,14 @@ impl Shard {
             if watchable && followed {
                 let gathering = Gathering {
                     head: head.clone(),
-                    body: body.to_vec(),
+                    body: body.into(),
                     decision: decision.clone(),
                     groups: groups.clone(),
                 };
-                if let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref())
-                    && let Some(made) = self.make(work, gathering, position)
-                {
-                    self.keep(key, &names, audience, &Arc::new(made), false);
-                }
+                let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+                let Some(made) = self.make(work, gathering, position) else { return };
+                body = made.body.clone();
+                self.keep(key, &names, audience, &Arc::new(made), false);
             }
             if etagged {
                 let etag = content_etag(&head.fields, &body);
@@ -231,7 +226,7 @@ impl Shard {
             return self.pass(key, exchange, *head, groups, Some(&decision), body, false);
         }
         let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
-        let gathering = Gathering { body: body.to_vec(), ..gathering };
+        let gathering = Gathering { body: body.into(), ..gathering };
         let Some(made) = self.make(work, gathering, position) else { return };
         let flight = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()?.flight.take());
         if watching {
@@ -254,133 +249,11 @@ impl Shard {
         }
     }
 
-    /// Begin to pass a response on.
-    #[allow(clippy::too_many_arguments)]
-    fn pass(
-        &mut self,
-        key: Key,
-        exchange: Key,
-        head: ResponseHead,
-        groups: Vec<Box<str>>,
-        decision: Option<&Decision>,
-        body: Bytes,
-        more: bool,
-    ) {
-        let ResponseHead { status: code, fields, content_length, .. } = head;
-        let mut fields = self.leaving(key, fields, decision, &groups);
-        let sharing = decision.map(|decision| decision.audience);
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        let Some(work) = conn.work.as_deref_mut() else { return };
-        let position = self.shared.resources.position(work.position);
-        if sharing.is_none() || (!more && work.asks_as_anybody()) {
-            // What is streamed, or was asked for in a way of its own, is not compared with what watchers have: nobody
-            // shall watch from it.
-            annotate::fresh_position(&mut fields, position.salted(None));
-        }
-        let anybodys = sharing.is_some() && work.asks_as_anybody();
-        if let (true, Some(resource)) = (anybodys, work.resource.clone()) {
-            let (asked_at, pinned) = (work.position, work.pinned.is_some());
-            let tags = self.tags_of(key, &groups);
-            let private = sharing == Some(Sharing::Private);
-            // How long what is passed on keeps is not looked at: it is not kept here either.
-            let contents = Contents {
-                resource: &resource,
-                tags: &tags,
-                groups: &groups,
-                private,
-                position: asked_at,
-                expires_at_ms: None,
-            };
-            if pinned {
-                let current = self.shared.resources.newest_change(&tags) <= asked_at;
-                let answer = PinnedAnswer { status: code, private, tags: &tags, current };
-                pinned::lifetime(&mut fields, answer, self.shared.options.pinned_max_age_s);
-            }
-            if is_watchable(code, &fields)
-                && let Some(link) = self.shared.resources.link(contents, self.now_ms)
-            {
-                push_link(&mut fields, &link, &self.shared.words.grid, self.unix_ms);
-            }
-        }
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        let Some(work) = conn.work.as_deref_mut() else { return };
-        let status = CacheStatus::Forwarded(forwarded(sharing));
-        annotate::cache_status(&mut fields, status);
-        let bodiless = code < 200 || matches!(code, 204 | 304);
-        let head_only = bodiless || &*work.method == "HEAD";
-        let known = if more { content_length } else { Some(body.len() as u64) };
-        let (framing, sending) = match known {
-            _ if head_only => {
-                if !bodiless && fields.get("content-length").is_none() && !more && !body.is_empty() {
-                    fields.push("content-length", body.len().to_string());
-                }
-                (BodyFraming::None, Sending::HeadOnly)
-            }
-            Some(length) => (BodyFraming::Length(length), Sending::Length),
-            None if work.minor > 0 => (BodyFraming::Chunked, Sending::Chunks),
-            None => {
-                conn.keep_alive = false;
-                (BodyFraming::Close, Sending::UntilClose)
-            }
-        };
-        if !work.body.done() {
-            // What is left of the request would be read as the next one.
-            conn.keep_alive = false;
-        }
-        (work.sending, work.status, work.cache) = (sending, code, status.word());
-        let (minor, keep_alive) = (work.minor, conn.keep_alive);
-        let mut out = self.buffer(key);
-        write_head(&mut out, minor, code, &fields, framing, keep_alive, self.date.at(self.unix_s));
-        self.append(key, &mut out, &body, more, None);
-        if !more {
-            self.forget(exchange);
-            self.complete(key);
-        }
-        self.give(key, out);
-    }
-
-    /// The application's fields as they leave the node.
-    fn leaving(
-        &self,
-        key: Key,
-        mut fields: Fields,
-        decision: Option<&Decision>,
-        groups: &[Box<str>],
-    ) -> Fields {
-        let outgoing = &self.shared.outgoing;
-        let resource = self.conns.get(key).and_then(|conn| conn.work.as_deref()?.resource.as_ref());
-        let (Some(decision), Some(resource)) = (decision, resource) else {
-            outgoing.write_invalidation(&mut fields);
-            return with_lines(fields, &Fields::default());
-        };
-        let lines = outgoing.lines(&fields, decision, resource.as_str(), groups);
-        with_lines(fields, &lines)
-    }
-
     /// Whether others watch, or watched not long ago, what a client asks for.
-    fn is_followed(&self, key: Key) -> bool {
+    pub(super) fn is_followed(&self, key: Key) -> bool {
         let work = self.conns.get(key).and_then(|conn| conn.work.as_deref());
         work.and_then(|work| work.resource.as_ref())
             .is_some_and(|resource| self.shared.resources.watches.knows(resource))
-    }
-
-    /// The rest of a short body does not come: pass on what is there.
-    pub(super) fn pass_on(&mut self, key: Key) {
-        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
-        work.awaits_rest = false;
-        let Some(exchange) = work.exchange else { return };
-        let Some(entry) = self.exchanges.get_mut(exchange) else { return };
-        let Some(gathering) = &entry.gathering else { return };
-        let (head, body) = (gathering.head.clone(), Bytes::copy_from_slice(&gathering.body));
-        let (groups, decision) = (gathering.groups.clone(), gathering.decision.clone());
-        let of_use = gathering.decision.storable || (gathering.decision.watchable && self.is_followed(key));
-        let Some(entry) = self.exchanges.get_mut(exchange) else { return };
-        if !of_use {
-            entry.gathering = None;
-        }
-        // They were settled when they were kept back, and will be once more when they are sent.
-        entry.flow.buffered.fetch_add(body.len(), SeqCst);
-        self.pass(key, exchange, *head, groups, Some(&decision), body, true);
     }
 
     /// More of a response.
@@ -440,26 +313,6 @@ impl Shard {
         self.give(key, out);
     }
 
-    /// Frame a piece of the body for the wire.
-    fn append(&mut self, key: Key, out: &mut Vec<u8>, data: &[u8], more: bool, trailers: Option<&Fields>) {
-        let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) else { return };
-        work.owed += data.len();
-        work.sent_bytes += data.len() as u64;
-        match work.sending {
-            // Nobody will take them: they are settled with what is sent.
-            Sending::HeadOnly | Sending::Nothing => {}
-            Sending::Length | Sending::UntilClose => out.extend_from_slice(data),
-            Sending::Chunks => {
-                write_chunk(out, data);
-                match trailers {
-                    _ if more => {}
-                    Some(trailers) => write_trailers(out, trailers),
-                    None => out.extend_from_slice(LAST_CHUNK),
-                }
-            }
-        }
-    }
-
     /// Bytes of the application's that were kept here instead of being sent.
     fn took(&mut self, key: Key, bytes: usize) {
         if let Some(work) = self.conns.get_mut(key).and_then(|conn| conn.work.as_deref_mut()) {
@@ -480,38 +333,6 @@ impl Shard {
         }
         if let Some(flight) = flight {
             self.land(&flight, alone);
-        }
-    }
-
-    /// The response is whole (what of it is unsent goes out later): the connection is free for the next request.
-    pub(super) fn complete(&mut self, key: Key) {
-        let now = self.wheel.now();
-        self.log(key);
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        let work = conn.work.take();
-        if work.as_ref().is_some_and(|work| !work.body.done()) {
-            conn.keep_alive = false;
-        }
-        conn.keep_alive &= !self.draining;
-        (conn.state, conn.tick) = (State::Idle, now);
-        if conn.keep_alive {
-            if (conn.input.is_some() || conn.unread || conn.half_closed) && self.turn != Some(key) {
-                self.again.push(key);
-            }
-        } else {
-            conn.after = After::Close;
-        }
-        if self.turn != Some(key) {
-            self.arm(key);
-        }
-        if let Some(mut work) = work {
-            // An exchange that is over needs no farewell; a flight does.
-            if let Some(exchange) = work.exchange.take() {
-                self.forget(exchange);
-            }
-            if let Some(flight) = work.flight.take() {
-                self.land(&flight, false);
-            }
         }
     }
 }

@@ -8,9 +8,10 @@ use crate::http::refusal::Refusal;
 use crate::http::response::{BodyFraming, write_head, write_head_end, write_head_start};
 use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
+use crate::resource::canonical::canonical_fields;
 use crate::resource::conditional::{self, Outcome};
 use crate::resource::grid::Grid;
-use crate::resource::key::{Audience, ResourceKey, Selectors, VariantKey, Vary, canonical_fields};
+use crate::resource::key::{Audience, ResourceKey, Selectors, VariantKey, Vary};
 use crate::resource::monitors::Link;
 use crate::resource::policy::{Sharing, is_representation};
 use crate::resource::range;
@@ -190,7 +191,8 @@ impl Shard {
         let lines = self.shared.outgoing.lines(&head.fields, &decision, resource.as_str(), &groups);
         let mut made = Representation::new(Made {
             head: &head,
-            body: body.into(),
+            // It may have come in pieces, into memory with room for more.
+            body: body.into_boxed_slice().into(),
             decision: &decision,
             resource,
             groups,

@@ -2,8 +2,8 @@
 //!
 //! Nothing blocks: the application answers through the inbox.
 //! One file each for: the loop, answers that come while it sleeps, accepting, reading requests, GETs of resources, reads
-//! that are pinned, stale copies, answers of the application, push, re-reads, waits on sets, WebSockets, deadlines, and
-//! the node's own resources.
+//! that are pinned, stale copies, answers of the application, passing them on, push, re-reads, waits on sets, WebSockets,
+//! deadlines, and the node's own resources.
 mod accept;
 mod admin;
 mod answer;
@@ -14,6 +14,7 @@ mod get;
 pub mod help;
 mod keep;
 mod log;
+mod pass;
 mod pinned;
 mod push;
 mod request;
