@@ -4,17 +4,20 @@
 //! The table knows of each set the offset of its newest change, which is the canonical position of whoever has seen all
 //! of it. It is bounded in sets and bytes: what nobody waits on goes first, and what is not in it counts as gone. A
 //! private set ends after a while; a revoked one ends at once, and its contents get another name from then on.
+//! What a change does is in `changes`, what sets consist of in `many`.
 //! Pure: no lock, no clock (`now_ms` is handed in, monotonic). Called by `monitors` under its lock.
-use super::key::ResourceKey;
-use super::set::{
-    Contents, Kind, Name, Set, Ticket, id_of_one, revocable, weight, weight_of_many, weight_of_one,
-};
+use super::set::{Contents, Kind, Name, Set, Ticket, id_of_one, revocable, weight, weight_of_one};
 use super::tags::{TagHash, TagTable, Tags};
 use crate::net::slab::{Key, Slab};
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+mod changes;
+mod many;
+
+pub use many::NotUnited;
 
 /// Bounds of the table; see the options of these names.
 #[derive(Clone, Copy, Debug)]
@@ -42,17 +45,6 @@ pub struct Registered {
     pub newest: u64,
     /// Says whether it still is in the table.
     pub ticket: Arc<Ticket>,
-}
-
-/// Why sets cannot be made one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotUnited {
-    /// These are not known, by their place in the list.
-    Gone(Vec<usize>),
-    /// More resources than this (`max_set_resources`).
-    TooMany(usize),
-    /// Everything in the table is in use (`max_sets`, `max_set_bytes`).
-    Full,
 }
 
 /// Places that the hand looks at before an addition is given up.
@@ -156,66 +148,6 @@ impl Sets {
         self.registered(key)
     }
 
-    /// A set of all the resources of these, each with the position up to which a client has seen it; and the position
-    /// from which waiting on it misses nothing.
-    pub fn unite(&mut self, monitors: &[(Name, u64)], now_ms: u64) -> Result<(Registered, u64), NotUnited> {
-        let mut members: Vec<(Key, u64)> = vec![];
-        let mut gone = vec![];
-        let mut ends_at_ms: Option<u64> = None;
-        for (at, (name, offset)) in monitors.iter().enumerate() {
-            let Some(key) = self.find(*name, now_ms) else {
-                gone.push(at);
-                continue;
-            };
-            let Some(set) = self.sets.get(key) else { continue };
-            ends_at_ms = ends_at_ms.into_iter().chain(set.ends_at_ms).min();
-            match &set.kind {
-                Kind::One { .. } => members.push((key, *offset)),
-                Kind::Many(of) => members.extend(of.iter().map(|key| (*key, *offset))),
-            }
-            if members.len() > self.bounds.max_set_resources * 8 {
-                return Err(NotUnited::TooMany(self.bounds.max_set_resources));
-            }
-        }
-        if !gone.is_empty() {
-            return Err(NotUnited::Gone(gone));
-        }
-        members.sort_unstable();
-        members.dedup_by_key(|(key, _)| *key);
-        if members.len() > self.bounds.max_set_resources {
-            return Err(NotUnited::TooMany(self.bounds.max_set_resources));
-        }
-        let newest = |key: Key| self.sets.get(key).map_or(0, |set| set.newest);
-        let missed =
-            members.iter().filter(|(key, offset)| newest(*key) > *offset).map(|(key, _)| newest(*key)).min();
-        let all = members.iter().map(|(key, _)| newest(*key)).max().unwrap_or(0);
-        let since = missed.map_or(all, |first| first - 1);
-        let keys: Box<[Key]> = members.iter().map(|(key, _)| *key).collect();
-        if let [one] = *keys {
-            return self.registered(one).map(|one| (one, since)).ok_or(NotUnited::Full);
-        }
-        let id = self.id_of_many(&keys);
-        let name = self.name(&id, 0);
-        let key = match self.by_name.get(&name) {
-            Some(key) => *key,
-            None => {
-                // They are in use from here on: what makes room is not one of them.
-                let room = self.with_held(&keys, |sets| sets.make_room(weight_of_many(keys.len()), now_ms));
-                if !room {
-                    return Err(NotUnited::Full);
-                }
-                let key = self.insert(name, id, ends_at_ms, Kind::Many(keys.clone()), all);
-                for member in &keys {
-                    if let Some(Set { kind: Kind::One { parents, .. }, .. }) = self.sets.get_mut(*member) {
-                        parents.insert(key);
-                    }
-                }
-                key
-            }
-        };
-        self.registered(key).map(|many| (many, since)).ok_or(NotUnited::Full)
-    }
-
     /// The set of this name, if it can still be waited on; it counts as used.
     pub fn find(&mut self, name: Name, now_ms: u64) -> Option<Key> {
         let key = *self.by_name.get(&name)?;
@@ -244,105 +176,6 @@ impl Sets {
     /// The offset of its newest change.
     pub fn newest(&self, key: Key) -> u64 {
         self.sets.get(key).map_or(0, |set| set.newest)
-    }
-
-    /// The resources of a set that changed after `since`, each with the offset of its newest change.
-    pub fn changes(&self, key: Key, since: u64) -> Vec<(ResourceKey, u64)> {
-        let changed = |set: &Set| match &set.kind {
-            Kind::One { resource, .. } if set.newest > since => Some((resource.clone(), set.newest)),
-            _ => None,
-        };
-        self.member_keys(key).into_iter().filter_map(|key| self.sets.get(key).and_then(changed)).collect()
-    }
-
-    /// When the first lifetime in a set ends, monotonic.
-    pub fn expires_at_ms(&self, key: Key) -> Option<u64> {
-        self.member_keys(key).into_iter().filter_map(|key| self.sets.get(key)?.expires_at_ms()).min()
-    }
-
-    /// What of a set has reached the end of its lifetime counts as changed, at the offset that `advance` takes: the sets
-    /// that somebody waits on and that this concerns.
-    pub fn expire(&mut self, key: Key, now_ms: u64, advance: impl FnOnce() -> u64) -> Vec<Key> {
-        let over = |set: &Set| set.expires_at_ms().is_some_and(|at| at <= now_ms);
-        let ones: Vec<Key> =
-            self.member_keys(key).into_iter().filter(|key| self.sets.get(*key).is_some_and(over)).collect();
-        if ones.is_empty() {
-            return vec![];
-        }
-        let offset = advance();
-        for one in &ones {
-            if let Some(Set { kind: Kind::One { expires, .. }, .. }) = self.sets.get_mut(*one) {
-                *expires = None;
-            }
-        }
-        self.touch(ones.into_iter(), offset)
-    }
-
-    /// These tags changed at `offset`: the sets that somebody waits on and that this concerns.
-    pub fn changed(&mut self, tags: &[TagHash], offset: u64) -> Vec<Key> {
-        let ones: HashSet<Key> =
-            tags.iter().filter_map(|tag| self.by_tag.get(tag)).flatten().copied().collect();
-        self.touch(ones.into_iter(), offset)
-    }
-
-    /// These sets of one changed, and those that they are in.
-    fn touch(&mut self, ones: impl Iterator<Item = Key>, offset: u64) -> Vec<Key> {
-        let mut concerned: HashSet<Key> = HashSet::new();
-        for one in ones {
-            concerned.insert(one);
-            if let Some(Set { kind: Kind::One { parents, .. }, .. }) = self.sets.get(one) {
-                concerned.extend(parents.iter().copied());
-            }
-        }
-        let mut readers: HashMap<Key, u32> = HashMap::new();
-        for key in &concerned {
-            let Some(set) = self.sets.get(*key) else { continue };
-            let own = set.ticket.readers.swap(0, Relaxed);
-            if let Kind::One { parents, .. } = &set.kind
-                && own > 0
-            {
-                parents.iter().for_each(|parent| {
-                    let most = readers.entry(*parent).or_default();
-                    *most = own.max(*most);
-                });
-                readers.insert(*key, own);
-            }
-        }
-        let per_s = self.bounds.max_rereads_per_s;
-        concerned.retain(|key| {
-            let Some(set) = self.sets.get_mut(*key) else { return false };
-            set.newest = set.newest.max(offset);
-            if set.ticket.private && per_s > 0 {
-                // Behind a cache one wait stands for many; each of those was given what changed.
-                let readers = readers.get(key).copied().unwrap_or_default().max(set.held);
-                set.spread_s = readers as f32 / per_s as f32;
-            }
-            set.held > 0
-        });
-        concerned.into_iter().collect()
-    }
-
-    /// The resources of a set that everybody may read.
-    pub fn public_resources(&self, key: Key) -> Vec<ResourceKey> {
-        let public = |key: &Key| match self.sets.get(*key)? {
-            Set { kind: Kind::One { resource, .. }, ends_at_ms: None, .. } => Some(resource.clone()),
-            _ => None,
-        };
-        self.member_keys(key).iter().filter_map(public).collect()
-    }
-
-    /// The sets of one that a set consists of.
-    fn member_keys(&self, key: Key) -> Vec<Key> {
-        match self.sets.get(key).map(|set| &set.kind) {
-            Some(Kind::Many(members)) => members.to_vec(),
-            Some(Kind::One { .. }) => vec![key],
-            None => vec![],
-        }
-    }
-
-    /// Over how many seconds readers better spread their re-reads after the newest change.
-    pub fn spread_s(&self, key: Key) -> f32 {
-        self.sets.get(key).map_or(0.0, |set| set.spread_s)
     }
 
     /// One wait more, or less, is held on a set: it is not given up while there is one.
@@ -381,18 +214,6 @@ impl Sets {
         let mut name = [0; 16];
         name.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         Name(name)
-    }
-
-    /// What is in a set of many is said by the names of those: so revoking one of them renames it too.
-    fn id_of_many(&self, members: &[Key]) -> [u8; 32] {
-        let mut names: Vec<Name> = members.iter().filter_map(|key| self.name_of(*key)).collect();
-        names.sort_unstable();
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"many");
-        for name in &names {
-            hasher.update(&name.0);
-        }
-        *hasher.finalize().as_bytes()
     }
 
     fn insert(&mut self, name: Name, id: [u8; 32], ends_at_ms: Option<u64>, kind: Kind, newest: u64) -> Key {
@@ -468,13 +289,6 @@ impl Sets {
             }
         }
         true
-    }
-
-    fn with_held<T>(&mut self, keys: &[Key], f: impl FnOnce(&mut Self) -> T) -> T {
-        keys.iter().for_each(|key| self.hold(*key, 1));
-        let done = f(self);
-        keys.iter().for_each(|key| self.hold(*key, -1));
-        done
     }
 }
 
