@@ -9,6 +9,7 @@ pub mod annotate;
 pub mod cache;
 pub mod carried;
 pub mod conditional;
+mod few;
 pub mod flights;
 pub mod freshness;
 mod ghosts;

@@ -1,6 +1,7 @@
 //! What changes sets, and what of a set has changed.
 use super::Sets;
 use crate::net::slab::Key;
+use crate::resource::few::Few;
 use crate::resource::key::ResourceKey;
 use crate::resource::set::{Kind, Set};
 use crate::resource::tags::TagHash;
@@ -43,7 +44,7 @@ impl Sets {
     /// These tags changed at `offset`: the sets that somebody waits on and that this concerns.
     pub fn changed(&mut self, tags: &[TagHash], offset: u64) -> Vec<Key> {
         let ones: HashSet<Key> =
-            tags.iter().filter_map(|tag| self.by_tag.get(tag)).flatten().copied().collect();
+            tags.iter().filter_map(|tag| self.by_tag.get(tag)).flat_map(Few::iter).collect();
         self.touch(ones.into_iter(), offset)
     }
 
@@ -53,7 +54,7 @@ impl Sets {
         for one in ones {
             concerned.insert(one);
             if let Some(Set { kind: Kind::One { parents, .. }, .. }) = self.sets.get(one) {
-                concerned.extend(parents.iter().copied());
+                concerned.extend(parents.iter());
             }
         }
         let mut readers: HashMap<Key, u32> = HashMap::new();
@@ -64,7 +65,7 @@ impl Sets {
                 && own > 0
             {
                 parents.iter().for_each(|parent| {
-                    let most = readers.entry(*parent).or_default();
+                    let most = readers.entry(parent).or_default();
                     *most = own.max(*most);
                 });
                 readers.insert(*key, own);

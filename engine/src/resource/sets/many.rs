@@ -2,7 +2,7 @@
 use super::{Registered, Sets};
 use crate::net::slab::Key;
 use crate::resource::key::ResourceKey;
-use crate::resource::set::{Kind, Name, Set, weight_of_many};
+use crate::resource::set::{Kind, NEVER, Name, Set, revocable, weight_of_many};
 
 /// Why sets cannot be made one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +21,14 @@ impl Sets {
     pub fn unite(&mut self, monitors: &[(Name, u64)], now_ms: u64) -> Result<(Registered, u64), NotUnited> {
         let mut members: Vec<(Key, u64)> = vec![];
         let mut gone = vec![];
-        let mut ends_at_ms: Option<u64> = None;
+        let mut ends_at_ms = NEVER;
         for (at, (name, offset)) in monitors.iter().enumerate() {
             let Some(key) = self.find(*name, now_ms) else {
                 gone.push(at);
                 continue;
             };
             let Some(set) = self.sets.get(key) else { continue };
-            ends_at_ms = ends_at_ms.into_iter().chain(set.ends_at_ms).min();
+            ends_at_ms = ends_at_ms.min(set.ends_at_ms);
             match &set.kind {
                 Kind::One { .. } => members.push((key, *offset)),
                 Kind::Many(of) => members.extend(of.iter().map(|key| (*key, *offset))),
@@ -55,16 +55,17 @@ impl Sets {
             return self.registered(one).map(|one| (one, since)).ok_or(NotUnited::Full);
         }
         let id = self.id_of_many(&keys);
-        let name = self.name(&id, 0);
-        let key = match self.by_name.get(&name) {
-            Some(key) => *key,
+        let revocable = revocable(&id);
+        let name = self.name(&id, self.revoked.last_change(revocable));
+        let key = match self.named(name) {
+            Some(key) => key,
             None => {
                 // They are in use from here on: what makes room is not one of them.
                 let room = self.with_held(&keys, |sets| sets.make_room(weight_of_many(keys.len()), now_ms));
                 if !room {
                     return Err(NotUnited::Full);
                 }
-                let key = self.insert(name, id, ends_at_ms, Kind::Many(keys.clone()), all);
+                let key = self.insert(name, revocable, ends_at_ms, Kind::Many(keys.clone()), all);
                 for member in &keys {
                     if let Some(Set { kind: Kind::One { parents, .. }, .. }) = self.sets.get_mut(*member) {
                         parents.insert(key);
@@ -79,7 +80,7 @@ impl Sets {
     /// The resources of a set that everybody may read.
     pub fn public_resources(&self, key: Key) -> Vec<ResourceKey> {
         let public = |key: &Key| match self.sets.get(*key)? {
-            Set { kind: Kind::One { resource, .. }, ends_at_ms: None, .. } => Some(resource.clone()),
+            Set { kind: Kind::One { resource, .. }, ends_at_ms: NEVER, .. } => Some(resource.clone()),
             _ => None,
         };
         self.member_keys(key).iter().filter_map(public).collect()

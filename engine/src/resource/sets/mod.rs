@@ -6,11 +6,12 @@
 //! private set ends after a while; a revoked one ends at once, and its contents get another name from then on.
 //! What a change does is in `changes`, what sets consist of in `many`.
 //! Pure: no lock, no clock (`now_ms` is handed in, monotonic). Called by `monitors` under its lock.
-use super::set::{Contents, Kind, Name, Set, Ticket, id_of_one, revocable, weight, weight_of_one};
+use super::few::Few;
+use super::set::{Contents, Kind, NEVER, Name, Set, Ticket, id_of_one, revocable, weight, weight_of_one};
 use super::tags::{TagHash, TagTable, Tags};
 use crate::net::slab::{Key, Slab};
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
-use std::hash::{BuildHasher, RandomState};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
@@ -55,10 +56,10 @@ pub struct Sets {
     key: [u8; 32],
     bounds: Bounds,
     sets: Slab<Set>,
-    by_name: HashMap<Name, Key, RandomState>,
+    by_name: HashTable<Key>,
     /// Sets of one, by their contents.
     by_contents: HashTable<Key>,
-    by_tag: HashMap<TagHash, HashSet<Key>>,
+    by_tag: HashMap<TagHash, Few<Key>>,
     /// When each tag, and each id, was last revoked; counts in names.
     revoked: TagTable,
     revocations: u64,
@@ -75,7 +76,7 @@ impl Sets {
             key,
             bounds,
             sets: Slab::default(),
-            by_name: HashMap::default(),
+            by_name: HashTable::new(),
             by_contents: HashTable::new(),
             by_tag: HashMap::new(),
             revoked: TagTable::new(bounds.max_sets),
@@ -112,13 +113,13 @@ impl Sets {
         let mut tags = Tags::from(contents.tags);
         tags.sort_unstable();
         // Counted in whole periods, so that all who come in one period get the same name.
-        let ends_at_ms =
-            contents.private.then(|| (now_ms / self.bounds.private_ms + 2) * self.bounds.private_ms);
+        let private_ms = self.bounds.private_ms;
+        let ends_at_ms = if contents.private { (now_ms / private_ms + 2) * private_ms } else { NEVER };
         let hash = self.hasher.hash_one((contents.resource, &*tags, ends_at_ms));
         let same = |key: &Key| {
             self.sets.get(*key).is_some_and(|set| {
                 set.ends_at_ms == ends_at_ms
-                    && matches!(&set.kind, Kind::One { resource, tags: its, .. } if **its == *tags && resource == contents.resource)
+                    && matches!(&set.kind, Kind::One { resource, tags: its, .. } if *its == tags && resource == contents.resource)
             })
         };
         if let Some(key) = self.by_contents.find(hash, same).copied() {
@@ -131,16 +132,17 @@ impl Sets {
         }
         let id = id_of_one(&contents, ends_at_ms);
         let generation = tags.iter().map(|tag| self.revoked.last_change(*tag)).max().unwrap_or(0);
-        let name = self.name(&id, generation);
+        let revocable = revocable(&id);
+        let name = self.name(&id, generation.max(self.revoked.last_change(revocable)));
         let weight = weight_of_one(contents.resource, tags.len());
         if !self.make_room(weight, now_ms) {
             return None;
         }
         let resource = contents.resource.clone();
         let expires = contents.expires();
-        let kind = Kind::One { resource, tags: Box::from(&*tags), parents: HashSet::new(), expires };
-        let key = self.insert(name, id, ends_at_ms, kind, newest());
-        for tag in &tags {
+        let kind = Kind::One { resource, tags, parents: Few::None, expires };
+        let key = self.insert(name, revocable, ends_at_ms, kind, newest());
+        for tag in contents.tags {
             self.by_tag.entry(*tag).or_default().insert(key);
         }
         let Self { by_contents, sets, hasher, .. } = self;
@@ -150,9 +152,9 @@ impl Sets {
 
     /// The set of this name, if it can still be waited on; it counts as used.
     pub fn find(&mut self, name: Name, now_ms: u64) -> Option<Key> {
-        let key = *self.by_name.get(&name)?;
+        let key = self.named(name)?;
         let set = self.sets.get_mut(key)?;
-        if set.ends_at_ms.is_some_and(|at| at <= now_ms) {
+        if set.ends_at_ms <= now_ms {
             return None;
         }
         set.used = true;
@@ -161,16 +163,7 @@ impl Sets {
 
     /// The name of a set.
     pub fn name_of(&self, key: Key) -> Option<Name> {
-        self.sets.get(key).map(|set| set.name)
-    }
-
-    /// What its links begin with, for those who have seen the changes up to `since`.
-    pub fn link(&mut self, key: Key, since: u64, write: impl FnOnce() -> String) -> Arc<str> {
-        let Some(set) = self.sets.get_mut(key) else { return write().into() };
-        match &set.link {
-            Some((of, start)) if *of == since => start.clone(),
-            _ => set.link.insert((since, write().into())).1.clone(),
-        }
+        self.sets.get(key).map(|set| set.ticket.name)
     }
 
     /// The offset of its newest change.
@@ -187,10 +180,10 @@ impl Sets {
 
     /// Nobody may wait on this set any more; its contents are called something else from now on. What ended, with it.
     pub fn revoke(&mut self, name: Name) -> Vec<Key> {
-        let Some(key) = self.by_name.get(&name).copied() else { return vec![] };
+        let Some(key) = self.named(name) else { return vec![] };
         let Some(set) = self.sets.get(key) else { return vec![] };
         self.revocations += 1;
-        self.revoked.changed(revocable(&set.id), self.revocations);
+        self.revoked.changed(set.revocable, self.revocations);
         self.remove(key)
     }
 
@@ -198,17 +191,22 @@ impl Sets {
     pub fn revoke_tag(&mut self, tag: TagHash) -> Vec<Key> {
         self.revocations += 1;
         self.revoked.changed(tag, self.revocations);
-        let ones: Vec<Key> = self.by_tag.get(&tag).into_iter().flatten().copied().collect();
+        let ones: Vec<Key> = self.by_tag.get(&tag).into_iter().flat_map(Few::iter).collect();
         ones.into_iter().flat_map(|key| self.remove(key)).collect()
+    }
+
+    /// The set of this name, also if it has ended.
+    fn named(&self, name: Name) -> Option<Key> {
+        let same = |key: &Key| self.name_of(*key) == Some(name);
+        self.by_name.find(self.hasher.hash_one(name), same).copied()
     }
 
     fn registered(&self, key: Key) -> Option<Registered> {
         let set = self.sets.get(key)?;
-        Some(Registered { key, name: set.name, newest: set.newest, ticket: set.ticket.clone() })
+        Some(Registered { key, name: set.ticket.name, newest: set.newest, ticket: set.ticket.clone() })
     }
 
     fn name(&self, id: &[u8; 32], generation: u64) -> Name {
-        let generation = generation.max(self.revoked.last_change(revocable(id)));
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(id).update(&generation.to_be_bytes());
         let mut name = [0; 16];
@@ -216,24 +214,17 @@ impl Sets {
         Name(name)
     }
 
-    fn insert(&mut self, name: Name, id: [u8; 32], ends_at_ms: Option<u64>, kind: Kind, newest: u64) -> Key {
-        let renew_at_ms = ends_at_ms.map_or(u64::MAX, |at| at - self.bounds.private_ms / 2);
+    fn insert(&mut self, name: Name, revocable: TagHash, ends_at_ms: u64, kind: Kind, newest: u64) -> Key {
+        let private = ends_at_ms < NEVER;
+        let renew_at_ms = if private { ends_at_ms - self.bounds.private_ms / 2 } else { NEVER };
         let (listed, readers) = (AtomicBool::new(true), AtomicU32::new(0));
-        let ticket = Arc::new(Ticket { listed, renew_at_ms, private: ends_at_ms.is_some(), readers });
+        let ticket = Arc::new(Ticket { name, listed, renew_at_ms, private, readers });
         self.bytes += weight(&kind);
-        let key = self.sets.insert(Set {
-            name,
-            id,
-            ends_at_ms,
-            kind,
-            newest,
-            held: 0,
-            spread_s: 0.0,
-            used: false,
-            ticket,
-            link: None,
-        });
-        self.by_name.insert(name, key);
+        let set = Set { revocable, ends_at_ms, kind, newest, held: 0, spread_s: 0.0, used: false, ticket };
+        let key = self.sets.insert(set);
+        let Self { by_name, sets, hasher, .. } = self;
+        let hash_of = |key: &Key| sets.get(*key).map_or(0, |set| hasher.hash_one(set.ticket.name));
+        by_name.insert_unique(hasher.hash_one(name), key, hash_of);
         key
     }
 
@@ -242,7 +233,11 @@ impl Sets {
         let hash = hash_of(&self.sets, &self.hasher, key);
         let Some(set) = self.sets.remove(key) else { return vec![] };
         set.ticket.listed.store(false, Relaxed);
-        self.by_name.remove(&set.name);
+        if let Ok(entry) =
+            self.by_name.find_entry(self.hasher.hash_one(set.ticket.name), |other| *other == key)
+        {
+            entry.remove();
+        }
         self.bytes -= weight(&set.kind);
         let mut removed = vec![key];
         match set.kind {
@@ -252,18 +247,18 @@ impl Sets {
                 }
                 for tag in &tags {
                     if let Some(keys) = self.by_tag.get_mut(tag) {
-                        keys.remove(&key);
+                        keys.remove(key);
                         if keys.is_empty() {
                             self.by_tag.remove(tag);
                         }
                     }
                 }
-                removed.extend(parents.into_iter().flat_map(|parent| self.remove(parent)));
+                removed.extend(parents.iter().flat_map(|parent| self.remove(parent)));
             }
             Kind::Many(members) => {
                 for member in &members {
                     if let Some(Set { kind: Kind::One { parents, .. }, .. }) = self.sets.get_mut(*member) {
-                        parents.remove(&key);
+                        parents.remove(key);
                     }
                 }
             }
@@ -280,7 +275,7 @@ impl Sets {
             self.hand = (self.hand + 1) % (self.sets.slots().max(1));
             let Some(key) = self.sets.key(self.hand) else { continue };
             let Some(set) = self.sets.get_mut(key) else { continue };
-            let over = set.ends_at_ms.is_some_and(|at| at <= now_ms);
+            let over = set.ends_at_ms <= now_ms;
             let free = matches!(&set.kind, Kind::Many(_))
                 || matches!(&set.kind, Kind::One { parents, .. } if parents.is_empty());
             if set.held == 0 && (over || (free && !std::mem::take(&mut set.used))) {
