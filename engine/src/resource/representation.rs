@@ -72,7 +72,7 @@ pub struct Representation {
     /// From where it can be waited on, once it was served.
     pub link: OnceLock<Link>,
     /// From where else, when the set of that had ended.
-    pub relinked: Mutex<Option<Link>>,
+    pub relinked: Mutex<Option<Box<Link>>>,
     /// The start of the head of a hit, written once.
     pub hit_head: OnceLock<Box<[u8]>>,
     /// No tag of it changed after its position and up to here.
