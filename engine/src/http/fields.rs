@@ -1,71 +1,75 @@
-//! Field lines (RFC 9110 §5) as they came, names in lower case, all in one buffer: two allocations whatever their number.
+//! Field lines (RFC 9110 §5) as they came, names in lower case, all in one buffer: one allocation whatever their number.
 //!
 //! What a value *means* is not said here: see `lists`, and the module that uses it.
 
-/// Where a line's name ends and its value ends in [`Fields::text`]; it begins where the line before ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ends {
-    name: u32,
-    value: u32,
-}
+/// Bytes before each line: how long its name is, and how long its value.
+const LENGTHS: usize = 8;
 
 /// An ordered list of field lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
-    /// Name, value, name, value, without separators.
-    text: Vec<u8>,
-    /// One entry a line.
-    ends: Vec<Ends>,
+    /// Of each line: the two lengths, the name, the value.
+    lines: Vec<u8>,
 }
 
 impl Fields {
     /// No lines, and room for `lines` of them in `bytes` bytes of text.
     pub fn with_capacity(lines: usize, bytes: usize) -> Self {
-        Self { text: Vec::with_capacity(bytes), ends: Vec::with_capacity(lines) }
+        Self { lines: Vec::with_capacity(lines * LENGTHS + bytes) }
     }
 
     /// Append a line. The name is lower-cased; neither part is checked here.
     pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let start = self.text.len();
-        self.text.extend_from_slice(name.as_ref());
-        self.text[start..].make_ascii_lowercase();
-        let name = self.text.len() as u32;
-        self.text.extend_from_slice(value.as_ref());
-        self.ends.push(Ends { name, value: self.text.len() as u32 });
+        self.push_with(name.as_ref(), |lines| lines.extend_from_slice(value.as_ref()));
     }
 
     /// Append a line whose value is written as it is displayed.
     pub fn push_display(&mut self, name: &str, value: impl std::fmt::Display) {
-        self.push(name, "");
-        // A `Vec` takes everything.
-        let _ = std::io::Write::write_fmt(&mut self.text, format_args!("{value}"));
-        if let Some(ends) = self.ends.last_mut() {
-            ends.value = self.text.len() as u32;
-        }
+        self.push_with(name.as_bytes(), |lines| {
+            // A `Vec` takes everything.
+            let _ = std::io::Write::write_fmt(lines, format_args!("{value}"));
+        });
     }
 
     /// Append a line whose value comes in pieces.
     pub fn push_pieces(&mut self, name: &str, value: &[&str]) {
-        self.push(name, "");
-        value.iter().for_each(|piece| self.text.extend_from_slice(piece.as_bytes()));
-        if let Some(ends) = self.ends.last_mut() {
-            ends.value = self.text.len() as u32;
-        }
+        self.push_with(name.as_bytes(), |lines| {
+            value.iter().for_each(|piece| lines.extend_from_slice(piece.as_bytes()));
+        });
+    }
+
+    fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.lines.len() + LENGTHS;
+        self.lines.extend_from_slice(&[0; LENGTHS]);
+        self.lines.extend_from_slice(name);
+        self.lines[start..].make_ascii_lowercase();
+        let value = self.lines.len();
+        write(&mut self.lines);
+        let lengths = [value - start, self.lines.len() - value].map(|length| (length as u32).to_ne_bytes());
+        self.lines[start - LENGTHS..start].copy_from_slice(lengths.as_flattened());
     }
 
     /// Make room for `lines` more with `bytes` bytes of text.
     pub fn reserve(&mut self, lines: usize, bytes: usize) {
-        self.text.reserve(bytes);
-        self.ends.reserve(lines);
+        self.lines.reserve(lines * LENGTHS + bytes);
+    }
+
+    /// Give back the room for more.
+    pub fn shrink_to_fit(&mut self) {
+        self.lines.shrink_to_fit();
     }
 
     /// The lines in order: name in lower case, value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut start = 0;
-        self.ends.iter().map(move |e| {
-            let line = (&self.text[start..e.name as usize], &self.text[e.name as usize..e.value as usize]);
-            start = e.value as usize;
-            line
+        let mut rest = &self.lines[..];
+        std::iter::from_fn(move || {
+            let (name, line) = rest.split_first_chunk()?;
+            let (value, line) = line.split_first_chunk()?;
+            let [name, value] = [name, value].map(|length| u32::from_ne_bytes(*length) as usize);
+            let (name, line) = line.split_at(name);
+            let (value, after) = line.split_at(value);
+            rest = after;
+            Some((name, value))
         })
     }
 
@@ -81,17 +85,17 @@ impl Fields {
 
     /// The number of lines.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.iter().count()
     }
 
     /// Whether there is no line.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.lines.is_empty()
     }
 
     /// A copy without the lines that `drop` names.
     pub fn without(&self, drop: impl Fn(&[u8]) -> bool) -> Self {
-        let mut kept = Self::with_capacity(self.len(), self.text.len());
+        let mut kept = Self::with_capacity(0, self.lines.len());
         for (name, value) in self.iter().filter(|(name, _)| !drop(name)) {
             kept.push(name, value);
         }

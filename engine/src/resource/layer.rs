@@ -73,15 +73,7 @@ impl Resources {
             log: Log::default(),
             tags: RwLock::new(TagTable::new(options.max_known_tags)),
             cache: Cache::new(options.max_cache_bytes),
-            monitors: Monitors::new(
-                salt_key,
-                bounds,
-                &options.prefix,
-                epoch,
-                hub.clone(),
-                notices.clone(),
-                carry,
-            ),
+            monitors: Monitors::new(salt_key, bounds, hub.clone(), notices.clone(), carry),
             watches: Watches::new(hub, reader, notices, options.max_watched),
             flights: Flights::default(),
             purges: OnceLock::new(),
@@ -215,7 +207,7 @@ impl Resources {
             return Some(write(link));
         }
         let mut relinked = representation.relinked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(link) = relinked.as_ref().filter(good) {
+        if let Some(link) = relinked.as_deref().filter(good) {
             return Some(write(link));
         }
         let Representation { tags, groups, position, expires_at_ms, .. } = representation;
@@ -225,7 +217,7 @@ impl Resources {
         let link = self.link(contents, now_ms)?;
         let written = write(&link);
         if let Err(link) = representation.link.set(link) {
-            *relinked = Some(link);
+            *relinked = Some(link.into());
         }
         Some(written)
     }

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod canonical;
 pub mod carried;
 pub mod conditional;
+mod few;
 pub mod flights;
 pub mod freshness;
 mod ghosts;

@@ -6,7 +6,6 @@
 //! dialect's business; when a wait ends in vain, the shard's that holds it.
 use super::carried::{Body, Carried, Carry};
 use super::key::ResourceKey;
-use super::position::Epoch;
 use super::representation::Representation;
 use super::set::{Contents, Name, Ticket};
 use super::sets::{Bounds, NotUnited, Registered, Sets};
@@ -41,12 +40,10 @@ pub struct News {
 /// The `Link` of a representation, but for the cycle.
 #[derive(Debug)]
 pub struct Link {
-    /// Says whether it is still of use.
+    /// Which set, and whether that is still of use.
     pub ticket: Arc<Ticket>,
-    /// `</.fresh/watch/<set>/<position>?c=`
-    pub start: Arc<str>,
-    /// The set.
-    pub set: Name,
+    /// Changes after this offset.
+    pub since: u64,
 }
 
 /// What a monitor URL asks for.
@@ -117,8 +114,6 @@ pub struct Monitors {
     state: Mutex<State>,
     hub: Arc<Hub>,
     notices: Arc<dyn Notices>,
-    prefix: Box<str>,
-    epoch: Epoch,
     /// How long an answer waits for what it carries; `None`: nothing is carried.
     carry: Option<Duration>,
 }
@@ -128,8 +123,6 @@ impl Monitors {
     pub fn new(
         key: [u8; 32],
         bounds: Bounds,
-        prefix: &str,
-        epoch: Epoch,
         hub: Arc<Hub>,
         notices: Arc<dyn Notices>,
         carry: Option<Duration>,
@@ -141,7 +134,7 @@ impl Monitors {
             carried: HashMap::new(),
             late: vec![],
         };
-        Self { state: Mutex::new(state), hub, notices, prefix: prefix.into(), epoch, carry }
+        Self { state: Mutex::new(state), hub, notices, carry }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -162,12 +155,9 @@ impl Monitors {
     /// tags, and is asked when changes from now on will be heard of. `None`: there is no room for its set.
     pub fn link(&self, contents: Contents<'_>, now_ms: u64, newest: impl FnOnce() -> u64) -> Option<Link> {
         let position = contents.position;
-        let mut state = self.state();
-        let Registered { key, name, newest, ticket } = state.sets.register(contents, now_ms, newest)?;
+        let Registered { newest, ticket, .. } = self.state().sets.register(contents, now_ms, newest)?;
         // Everybody whose representation shows the newest change has the same URL.
-        let since = newest.min(position);
-        let write = || format!("<{}watch/{name}/{}-{since}?c=", self.prefix, self.epoch);
-        Some(Link { ticket, start: state.sets.link(key, since, write), set: name })
+        Some(Link { ticket, since: newest.min(position) })
     }
 
     /// One set of many: its name, and the position from which waiting on it misses nothing.

@@ -80,7 +80,7 @@ pub struct Salted {
 
 impl Salted {
     /// Its text, in pieces: for each answer that says a position, and quicker than displaying it.
-    pub fn pieces<T>(&self, f: impl FnOnce(&[&str]) -> T) -> T {
+    pub fn pieces<T>(&self, f: impl FnOnce(&[&str; 4]) -> T) -> T {
         let Position { epoch, offset } = self.position;
         let (mut epoch_text, mut salt_text, mut offset_text) = ([0; 8], [0; 8], itoa::Buffer::new());
         let salt = self.salt.map_or("", |salt| digits(salt, &mut salt_text));

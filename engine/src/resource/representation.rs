@@ -8,13 +8,14 @@ use super::monitors::Link;
 use super::outgoing::counts_from_now;
 use super::policy::{self, Decision, Sharing, Stale};
 use super::position::{Position, Salted};
-use super::tags::{TagHash, all_tags};
+use super::tags::{TagHash, Tags, all_tags};
 use crate::app::ResponseHead;
 use crate::http::fields::Fields;
 use crate::http::response::is_framing_field;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
@@ -47,9 +48,9 @@ pub struct Representation {
     /// The representation has not changed from here to its position: who has one from in between has this one.
     pub since: u64,
     /// What it depends on: its own URI first, then the tags that the application gave.
-    pub tags: Box<[TagHash]>,
+    pub tags: Tags,
     /// The names of the tags that the application gave.
-    pub groups: Box<[Box<str>]>,
+    pub groups: SmallVec<[Box<str>; 1]>,
     /// What the node says of its tags and lifetimes (see `outgoing`).
     pub lines: Fields,
     /// Its age counts from when it is sent.
@@ -71,7 +72,7 @@ pub struct Representation {
     /// From where it can be waited on, once it was served.
     pub link: OnceLock<Link>,
     /// From where else, when the set of that had ended.
-    pub relinked: Mutex<Option<Link>>,
+    pub relinked: Mutex<Option<Box<Link>>>,
     /// The start of the head of a hit, written once.
     pub hit_head: OnceLock<Box<[u8]>>,
     /// No tag of it changed after its position and up to here.
@@ -106,13 +107,19 @@ pub struct Made<'a> {
 impl Representation {
     /// Put together.
     pub fn new(made: Made<'_>) -> Self {
-        let Made { head, body, decision, resource, groups, lines, position, salt, now_ms } = made;
+        let Made { head, body, decision, resource, groups, mut lines, position, salt, now_ms } = made;
+        let mut fields = kept_fields(&head.fields, decision.audience);
+        fields.shrink_to_fit();
+        lines.shrink_to_fit();
         let own_etag = head.fields.get("etag").and_then(valid_etag);
         let etag = own_etag.map_or_else(|| content_etag(&head.fields, &body), Box::from);
-        let tags = all_tags(Some(resource), &groups).into_vec().into();
+        let mut tags = all_tags(Some(resource), &groups);
+        tags.shrink_to_fit();
+        let mut groups = SmallVec::from_vec(groups);
+        groups.shrink_to_fit();
         Self {
             status: head.status,
-            fields: kept_fields(&head.fields, decision.audience),
+            fields,
             weak: etag.starts_with("W/"),
             own_etag: own_etag.is_some(),
             etag,
@@ -122,7 +129,7 @@ impl Representation {
             salt,
             since: position.offset,
             tags,
-            groups: groups.into(),
+            groups,
             counts_from_now: counts_from_now(&lines, decision.lifetime_ms),
             lines,
             expires_at_ms: decision.lifetime_ms.map(|ms| now_ms.saturating_add(ms)),
@@ -202,7 +209,7 @@ impl Representation {
         let lines = self.fields.iter().chain(self.lines.iter());
         let fields: usize = lines.map(|(name, value)| name.len() + value.len() + 8).sum();
         let groups: usize = self.groups.iter().map(|g| g.len() + size_of::<Box<str>>()).sum();
-        let tags = self.tags.len() * size_of::<TagHash>();
+        let tags = if self.tags.spilled() { self.tags.len() * size_of::<TagHash>() } else { 0 };
         size_of::<Self>() + self.body.len() + self.etag.len() + fields + groups + tags
     }
 

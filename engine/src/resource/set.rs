@@ -1,12 +1,12 @@
 //! One set: its name, what is in it, and how much it weighs in the table (`sets`).
 //!
 //! A set is one resource with its tags, or many sets of one. Pure.
+use super::few::Few;
 use super::key::ResourceKey;
-use super::tags::TagHash;
+use super::tags::{TagHash, Tags};
 use crate::net::slab::Key;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hashbrown::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -26,6 +26,13 @@ impl Name {
         (whole && URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()? == 16).then_some(Self(bytes))
     }
 
+    /// Its text.
+    pub fn text(self, buffer: &mut [u8; Self::TEXT_BYTES]) -> &str {
+        // It fits exactly.
+        let _ = URL_SAFE_NO_PAD.encode_slice(self.0, &mut buffer[..]);
+        std::str::from_utf8(buffer).unwrap_or_default()
+    }
+
     /// Some of its bits.
     pub(super) fn number(self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
@@ -35,16 +42,15 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; Self::TEXT_BYTES];
-        // It fits exactly.
-        let _ = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text);
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(self.text(&mut [0; Self::TEXT_BYTES]))
     }
 }
 
-/// What a representation's `Link` depends on beside the representation: whether the set is still in the table.
+/// What is known of a set wherever its `Link` is given: its name, and whether it is still in the table.
 #[derive(Debug)]
 pub struct Ticket {
+    /// The set.
+    pub name: Name,
     pub(super) listed: AtomicBool,
     /// Better registered anew from then on: the set ends not long after.
     pub(super) renew_at_ms: u64,
@@ -106,9 +112,9 @@ pub(super) enum Kind {
     One {
         resource: ResourceKey,
         /// Sorted.
-        tags: Box<[TagHash]>,
+        tags: Tags,
         /// The sets of many that it is in.
-        parents: HashSet<Key>,
+        parents: Few<Key>,
         /// Of what was given out of it since its newest change: when the first lifetime ends, and from which offset that
         /// representation is. Then it counts as changed.
         expires: Option<Expires>,
@@ -118,11 +124,10 @@ pub(super) enum Kind {
 
 /// A set in the table.
 pub(super) struct Set {
-    pub(super) name: Name,
-    /// The contents without what revoking them changes.
-    pub(super) id: [u8; 32],
-    /// Of a private set: when it ends, monotonic.
-    pub(super) ends_at_ms: Option<u64>,
+    /// What stands for it in the table of what was revoked.
+    pub(super) revocable: TagHash,
+    /// When it ends, monotonic; [`NEVER`] if it is not private.
+    pub(super) ends_at_ms: u64,
     pub(super) kind: Kind,
     pub(super) newest: u64,
     /// Waits that are held.
@@ -132,9 +137,10 @@ pub(super) struct Set {
     /// Waited on since the hand was here.
     pub(super) used: bool,
     pub(super) ticket: Arc<Ticket>,
-    /// What its links begin with, for those who have seen the changes up to an offset: it is the same for most.
-    pub(super) link: Option<(u64, Arc<str>)>,
 }
+
+/// The time at which ends what does not end.
+pub(super) const NEVER: u64 = u64::MAX;
 
 impl Set {
     /// When the lifetime of what is in it ends, if it is one.
@@ -143,24 +149,27 @@ impl Set {
     }
 }
 
-/// What stands for a set in the table of what was revoked.
+/// What stands for a set in the table of what was revoked: a hash of its contents without what revoking them changes.
 pub(super) fn revocable(id: &[u8; 32]) -> TagHash {
     TagHash::of(&URL_SAFE_NO_PAD.encode(id))
 }
 
-pub(super) fn id_of_one(contents: &Contents<'_>, ends_at_ms: Option<u64>) -> [u8; 32] {
+pub(super) fn id_of_one(contents: &Contents<'_>, ends_at_ms: u64) -> [u8; 32] {
     let mut groups: Vec<&str> = contents.groups.iter().map(|group| &**group).collect();
     groups.sort_unstable();
     let mut hasher = blake3::Hasher::new();
-    hasher.update(b"one").update(&ends_at_ms.unwrap_or(0).to_be_bytes());
+    hasher.update(b"one").update(&ends_at_ms.to_be_bytes());
     for part in std::iter::once(contents.resource.as_str()).chain(groups) {
         hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
     }
     *hasher.finalize().as_bytes()
 }
 
-/// Bytes of the beginning of a link, about.
-const LINK_BYTES: usize = 80;
+/// Bytes of a ticket and of the entries in the indices of all sets, about.
+const LISTING_BYTES: usize = 96;
+
+/// Bytes of an entry in the index by tag, about.
+const TAG_BYTES: usize = 32;
 
 /// Bytes that a set takes, with its entries in the indices, about.
 pub(super) fn weight(kind: &Kind) -> usize {
@@ -171,9 +180,9 @@ pub(super) fn weight(kind: &Kind) -> usize {
 }
 
 pub(super) fn weight_of_one(resource: &ResourceKey, tags: usize) -> usize {
-    size_of::<Set>() + LINK_BYTES + 128 + resource.as_str().len() + tags * 80
+    size_of::<Set>() + LISTING_BYTES + resource.as_str().len() + tags * TAG_BYTES
 }
 
 pub(super) fn weight_of_many(members: usize) -> usize {
-    size_of::<Set>() + LINK_BYTES + 128 + members * 32
+    size_of::<Set>() + LISTING_BYTES + members * 32
 }

@@ -7,6 +7,7 @@ use super::key::{Audience, ResourceKey, Selectors, VariantKey, has_credentials};
 use super::representation::Representation;
 use crate::http::fields::Fields;
 use hashbrown::{HashMap, HashTable};
+use smallvec::SmallVec;
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::sync::Arc;
@@ -17,9 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 struct Varied {
     names: Arc<[Box<str>]>,
     /// Representations kept with it.
-    variants: usize,
+    variants: u32,
     /// Those of them that are private: without any, a request's credentials need not be looked at.
-    private: usize,
+    private: u32,
 }
 
 /// A representation in its place.
@@ -30,9 +31,15 @@ struct Slot {
     /// The `names` of the resource's [`Varied`] it counts in.
     vary: Arc<[Box<str>]>,
     rep: Arc<Representation>,
-    bytes: usize,
     /// Looked up since the hand was here.
     used: AtomicBool,
+}
+
+impl Slot {
+    /// Bytes it takes, about: always the same for as long as it keeps its representation.
+    fn weight(&self) -> usize {
+        self.rep.weight() + self.key.weight()
+    }
 }
 
 /// A part of the cache.
@@ -41,7 +48,7 @@ pub(super) struct Shard {
     /// By the hash of the variant; where in `slots`.
     table: HashTable<u32>,
     slots: Vec<Slot>,
-    resources: HashMap<ResourceKey, Vec<Varied>, RandomState>,
+    resources: HashMap<ResourceKey, SmallVec<[Varied; 1]>, RandomState>,
     hasher: RandomState,
     /// The next slot to be asked whether it was used.
     hand: usize,
@@ -102,13 +109,14 @@ impl Shard {
             if old.epoch == new.epoch && old.offset > new.offset {
                 return (0, 0);
             }
+            let freed = slot.weight();
             slot.rep = rep;
-            return (bytes, mem::replace(&mut slot.bytes, bytes));
+            return (bytes, freed);
         }
         let freed = self.make_room_to_vary(&key.resource, vary);
         let vary = self.count_in(&key, vary);
         let index = self.slots.len() as u32;
-        self.slots.push(Slot { key, hash, vary, rep, bytes, used: AtomicBool::new(false) });
+        self.slots.push(Slot { key, hash, vary, rep, used: AtomicBool::new(false) });
         self.table.insert_unique(hash, index, |&i| self.slots[i as usize].hash);
         (bytes, freed)
     }
@@ -141,7 +149,7 @@ impl Shard {
         self.table.clear();
         self.resources.clear();
         self.hand = 0;
-        mem::take(&mut self.slots).iter().map(|slot| slot.bytes).sum()
+        mem::take(&mut self.slots).iter().map(Slot::weight).sum()
     }
 
     fn hash(&self, resource: &ResourceKey, audience: &Audience, selectors: &Selectors) -> u64 {
@@ -173,7 +181,8 @@ impl Shard {
         let oldest = varied[0].names.clone();
         let mut freed = 0;
         for index in (0..self.slots.len()).rev() {
-            if Arc::ptr_eq(&self.slots[index].vary, &oldest) {
+            let slot = &self.slots[index];
+            if slot.key.resource == *resource && Arc::ptr_eq(&slot.vary, &oldest) {
                 freed += self.remove_slot(index);
             }
         }
@@ -185,11 +194,15 @@ impl Shard {
         let varied = self.resources.entry(key.resource.clone()).or_default();
         match varied.iter().position(|v| *v.names == *vary) {
             Some(at) => varied[at..].rotate_left(1),
-            None => varied.push(Varied { names: vary.into(), variants: 0, private: 0 }),
+            None => {
+                // Most do not vary, and need no memory to say so.
+                let names = if vary.is_empty() { Arc::default() } else { vary.into() };
+                varied.push(Varied { names, variants: 0, private: 0 });
+            }
         }
         let last = varied.len() - 1;
         varied[last].variants += 1;
-        varied[last].private += usize::from(matches!(key.audience, Audience::Private(_)));
+        varied[last].private += u32::from(matches!(key.audience, Audience::Private(_)));
         varied[last].names.clone()
     }
 
@@ -206,7 +219,7 @@ impl Shard {
         if let Some(varied) = self.resources.get_mut(&slot.key.resource) {
             if let Some(at) = varied.iter().position(|v| Arc::ptr_eq(&v.names, &slot.vary)) {
                 varied[at].variants -= 1;
-                varied[at].private -= usize::from(matches!(slot.key.audience, Audience::Private(_)));
+                varied[at].private -= u32::from(matches!(slot.key.audience, Audience::Private(_)));
                 if varied[at].variants == 0 {
                     varied.remove(at);
                 }
@@ -215,6 +228,6 @@ impl Shard {
                 self.resources.remove(&slot.key.resource);
             }
         }
-        slot.bytes
+        slot.weight()
     }
 }

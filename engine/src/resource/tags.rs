@@ -31,7 +31,7 @@ pub fn uri_tag(resource: &ResourceKey) -> TagHash {
 }
 
 /// The tags of a resource, few of which need no memory of their own.
-pub type Tags = SmallVec<[TagHash; 4]>;
+pub type Tags = SmallVec<[TagHash; 3]>;
 
 /// All that a representation of `resource` depends on.
 pub fn all_tags(resource: Option<&ResourceKey>, groups: &[Box<str>]) -> Tags {

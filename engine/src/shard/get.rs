@@ -3,6 +3,7 @@ use super::Shard;
 use super::exchange::Gathering;
 use super::keep::late_fill;
 use super::work::{Intent, Sending, Work};
+use crate::dialect::monitor::Words;
 use crate::http::fields::Fields;
 use crate::http::refusal::Refusal;
 use crate::http::response::{BodyFraming, write_head, write_head_end, write_head_start};
@@ -10,7 +11,6 @@ use crate::net::slab::Key;
 use crate::resource::annotate::{self, CacheStatus, Forward};
 use crate::resource::canonical::canonical_fields;
 use crate::resource::conditional::{self, Outcome};
-use crate::resource::grid::Grid;
 use crate::resource::key::{Audience, ResourceKey, Selectors, VariantKey, Vary};
 use crate::resource::monitors::Link;
 use crate::resource::policy::{Sharing, is_representation};
@@ -243,7 +243,7 @@ impl Shard {
             let mut out = self.buffer(key);
             out.extend_from_slice(start);
             if let Some(resource) = &linked {
-                let write = |link: &Link| write_link(&mut out, link, &shared.words.grid, self.unix_ms);
+                let write = |link: &Link| write_link(&mut out, link, &shared.words, self.unix_ms);
                 shared.resources.with_link(rep, resource, now_ms, write);
             }
             let undated = rep.counts_from_now || rep.fields.get("date").is_none();
@@ -260,7 +260,7 @@ impl Shard {
             self.pinned_lifetime(&mut fields, rep);
         }
         if let Some(resource) = &linked {
-            let add = |link: &Link| push_link(&mut fields, link, &shared.words.grid, self.unix_ms);
+            let add = |link: &Link| push_link(&mut fields, link, &shared.words, self.unix_ms);
             shared.resources.with_link(rep, resource, now_ms, add);
         }
         let Some(conn) = self.conns.get_mut(key) else { return };
@@ -359,21 +359,18 @@ impl Shard {
 }
 
 /// Append the line that says from where a representation can be waited on (RFC 5989).
-fn write_link(out: &mut Vec<u8>, link: &Link, grid: &Grid, unix_ms: u64) {
+fn write_link(out: &mut Vec<u8>, link: &Link, words: &Words, unix_ms: u64) {
     link.ticket.give();
     out.extend_from_slice(b"link: ");
-    out.extend_from_slice(link.start.as_bytes());
-    let cycle = grid.cycle(grid.phase_ms(link.set), unix_ms);
-    out.extend_from_slice(itoa::Buffer::new().format(cycle).as_bytes());
-    out.extend_from_slice(b">; rel=\"monitor\"\r\n");
+    let write = |pieces: &[&str]| pieces.iter().for_each(|piece| out.extend_from_slice(piece.as_bytes()));
+    words.link(link.ticket.name, link.since, unix_ms, write);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The same as a field.
-pub(super) fn push_link(fields: &mut Fields, link: &Link, grid: &Grid, unix_ms: u64) {
+pub(super) fn push_link(fields: &mut Fields, link: &Link, words: &Words, unix_ms: u64) {
     link.ticket.give();
-    let cycle = grid.cycle(grid.phase_ms(link.set), unix_ms);
-    let mut digits = itoa::Buffer::new();
-    fields.push_pieces("link", &[&link.start, digits.format(cycle), ">; rel=\"monitor\""]);
+    words.link(link.ticket.name, link.since, unix_ms, |pieces| fields.push_pieces("link", pieces));
 }
 
 /// Why a GET went to the application, for `Cache-Status`.

@@ -63,7 +63,7 @@ impl Shard {
             if is_watchable(code, &fields)
                 && let Some(link) = self.shared.resources.link(contents, self.now_ms)
             {
-                push_link(&mut fields, &link, &self.shared.words.grid, self.unix_ms);
+                push_link(&mut fields, &link, &self.shared.words, self.unix_ms);
             }
         }
         let Some(conn) = self.conns.get_mut(key) else { return };
