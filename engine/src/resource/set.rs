@@ -165,11 +165,11 @@ pub(super) fn id_of_one(contents: &Contents<'_>, ends_at_ms: u64) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Bytes of a ticket and of the entries in the indices of all sets, about.
-const LISTING_BYTES: usize = 96;
+/// Bytes of a ticket, of the entries in the indices of all sets, and of what is around a URI, about.
+const LISTING_BYTES: usize = 112;
 
 /// Bytes of an entry in the index by tag, about.
-const TAG_BYTES: usize = 32;
+const TAG_BYTES: usize = 40;
 
 /// Bytes that a set takes, with its entries in the indices, about.
 pub(super) fn weight(kind: &Kind) -> usize {
