@@ -134,8 +134,8 @@ impl Shard {
         self.arm(key);
     }
 
-    /// Try to join a watch that exists, or to wait for the read of it that is under way. A private one is always opened
-    /// through the application.
+    /// Try to join a watch that exists, to wait for the read of it that is under way, or to use the one that has just ended.
+    /// A private one is always opened through the application.
     fn join(&mut self, key: Key, once: bool) -> bool {
         let shared = self.shared.clone();
         let resources = &shared.resources;
@@ -155,6 +155,14 @@ impl Shard {
             }
             if resources.watches.await_read(&variant, (self.id, key.pack()), once) {
                 self.wait(key);
+                return true;
+            }
+            // A read that ended after this request looked for a copy is about to be kept.
+            let newest = resources.watches.newest(&variant).filter(|_| once);
+            if let Some(read) = newest.filter(|read| read.reusable && self.is_usable(read)) {
+                shared.metrics.hits.fetch_add(1, Relaxed);
+                let read = self.at_pinned(key, read);
+                self.serve(key, &read, CacheStatus::Hit);
                 return true;
             }
         }

@@ -66,6 +66,12 @@ impl Watches {
         state.vary.contains_key(resource) || state.ghosts.knows(resource)
     }
 
+    /// The newest representation of a variant, if it is watched.
+    pub fn newest(&self, key: &VariantKey) -> Option<Arc<Representation>> {
+        let state = self.state();
+        state.watches.get(state.by_key.get(key)?).map(|watch| watch.current.clone())
+    }
+
     /// The newest representation of a watched variant, under its key.
     pub fn current(&self, topic: TopicId) -> Option<(VariantKey, Arc<Representation>)> {
         self.state().watches.get(&topic).map(|watch| (watch.key.clone(), watch.current.clone()))
