@@ -116,7 +116,7 @@ faults: setup-test $(DEV) ## bad days at their full size: everything fails in tu
 prove: setup-prove setup-peers $(DEV) $(PROVE) $(BENCH) ## everything that takes longer than `make test`: fuzzing, suites of others, attacks, benchmarks (2 hours)
 	@failed=0; \
 	$(MAKE) --keep-going --jobs=2 fuzz judged || failed=1; \
-	$(MAKE) --keep-going --jobs=1 attacks million edge bench || failed=1; \
+	$(MAKE) --keep-going --jobs=1 attacks million bench edge || failed=1; \
 	exit $$failed
 
 # Each builds, or takes ports and cores, so one after the other.
