@@ -64,6 +64,8 @@ def test_a_change_costs_one_call_of_the_application_and_a_wait_for_each_cache(
     path, before = ground.resource.path, live.stats()
     assert site.reads[path] == 1
     for _ in range(CHANGES):
+        # Who comes with a wait after the change is told at once, perhaps with the body, and reads nothing.
+        ground.world.until(lambda: live.stats()["waits_held"] == asking, "not all are held")
         ground.change()
     after = live.stats()
     assert site.reads[path] == 1 + CHANGES
