@@ -240,6 +240,8 @@ class Site:
             await send({"type": "http.response.start", "status": 500, "headers": headers})
             await send({"type": "http.response.body", "body": b"{}"})
             return
+        if status != 200:
+            body = b'{"refused": true}'
         if tags and (status == 200 or resource.tagged_errors):
             headers.append((b"cache-groups", ", ".join(f'"{tag}"' for tag in tags).encode()))
         control = {"shared": [], "public": ["public"], "private": ["private"]}[resource.sharing]
@@ -254,8 +256,6 @@ class Site:
             headers.append((b"vary", b"accept-language"))
         if resource.own_etag:
             headers.append((b"etag", f'"{hash(body) & 0xFFFFFFFF:x}"'.encode()))
-        if status != 200:
-            body = b'{"refused": true}'
         await send({"type": "http.response.start", "status": status, "headers": headers})
         half = len(body) // 2 if resource.streamed or mode == "abort" else 0
         if half:
