@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.figure import Figure, Result, Series, absent, compared
 from benchmarks.processes import cores
-from benchmarks.side import Run, in_turns, side
+from benchmarks.side import P99_ROUNDS, Run, in_turns, side
 from benchmarks.sizes import Sizes
 from benchmarks.station import bottom, node
 
 RATE = 4.0
 """Changes a second: each is over before the next."""
 BUDGET = 1.2
-ROUNDS = 3
-"""Rounds for each of the other benchmarks': the p99 of a round is its slowest change, one of sixteen."""
 
 
 def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
@@ -34,8 +32,8 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
         side(ground, "sse", many, client) as theirs,
     ):
         mine.run(RATE, sizes)
-        for number in range(ROUNDS * sizes.rounds):
-            progress(f"delay: round {number + 1} of {ROUNDS * sizes.rounds}")
+        for number in range(P99_ROUNDS * sizes.rounds):
+            progress(f"delay: round {number + 1} of {P99_ROUNDS * sizes.rounds}")
             one, other = in_turns([mine, theirs], number, RATE, sizes)
             rounds.append((one, other))
     whole = [(a, b) for a, b in rounds if a.mark.reached_all and b.mark.reached_all]

@@ -14,6 +14,8 @@ from benchmarks.station import Station
 
 ENGINE = "freshwire-"
 """How the names of the engine's threads begin."""
+P99_ROUNDS = 3
+"""Rounds for each of the other benchmarks': the p99 of a round is its slowest change, one of sixteen."""
 DRAIN_S = 0.2
 """Silence after which nothing more is expected."""
 

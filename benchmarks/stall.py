@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.crowd import crowd
 from benchmarks.figure import Figure, Result, compared
-from benchmarks.side import Run, Side, in_turns
+from benchmarks.side import P99_ROUNDS, Run, Side, in_turns
 from benchmarks.sizes import Sizes
 from benchmarks.station import node
 
@@ -21,8 +21,6 @@ RATE = 4.0
 BUDGET = 1.1
 BUDGET_BYTES = 16 * 1024
 """What a reader that stopped may cost in user memory: the one message that it is in the middle of, and some more."""
-ROUNDS = 3
-"""Rounds for each of the other benchmarks': the p99 of a round is the end of its slowest change, one of sixteen."""
 FULL_S = 15.0
 """How long it takes at most until nothing more fits into the buffers of whoever does not read."""
 
@@ -48,8 +46,8 @@ def figures(sizes: Sizes, progress: Callable[[str], None]) -> Iterator[Result]:
                 bad.push(RATE * 4, FULL_S if sizes.rounds > 1 else 1.0)
                 time.sleep(sizes.settle_s)
                 full = bad.server.private_bytes()
-                for number in range(ROUNDS * sizes.rounds):
-                    progress(f"stall: round {number + 1} of {ROUNDS * sizes.rounds}")
+                for number in range(P99_ROUNDS * sizes.rounds):
+                    progress(f"stall: round {number + 1} of {P99_ROUNDS * sizes.rounds}")
                     one, other = in_turns([with_stalled, without], number, RATE, sizes)
                     rounds.append((one, other))
                 after = bad.server.private_bytes()
