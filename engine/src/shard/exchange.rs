@@ -231,10 +231,13 @@ impl Shard {
         }
     }
 
-    /// The client has ended its side but may still read: the application hears it, and its answer still goes out.
+    /// The client has ended its side but may still read: the application hears it, and its answer still goes out. To a
+    /// WebSocket there is none: it could not even be closed any more.
     pub(super) fn client_left(&mut self, key: Key) {
-        let exchange = self.conns.get(key).and_then(|conn| conn.work.as_ref()?.exchange);
-        if let Some(exchange) = exchange {
+        let Some(work) = self.conns.get(key).and_then(|conn| conn.work.as_deref()) else { return };
+        if matches!(work.intent, Intent::Application(_)) {
+            self.close(key);
+        } else if let Some(exchange) = work.exchange {
             self.tell(exchange, Event::Disconnect);
         }
     }

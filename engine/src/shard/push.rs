@@ -97,8 +97,9 @@ impl Shard {
         if conn.state == State::Sse {
             conn.input = None;
         }
+        // The end of a stream's client is heard without being read; a WebSocket's is not.
         if conn.unread && conn.state == State::Sse
-            || conn.state == State::Watch && (conn.input.is_some() || conn.unread)
+            || conn.state == State::Watch && (conn.input.is_some() || conn.unread || conn.half_closed)
         {
             self.again.push(key);
         }

@@ -148,7 +148,7 @@ impl Shard {
         let Some(conn) = self.conns.get(key) else { return };
         match conn.state {
             State::Idle if more && !conn.blocked => self.again.push(key),
-            State::Watch | State::Socket if conn.input.is_some() => self.read_frames(key),
+            State::Watch | State::Socket if conn.input.is_some() || conn.half_closed => self.read_frames(key),
             State::Busy if conn.half_closed => self.client_left(key),
             State::Sse | State::Poll => {
                 self.close_if_left(key);
