@@ -39,6 +39,8 @@ class Ground:
         **kind: Any,
     ) -> None:
         self.world = EdgeWorld(live, site)
+        # The few sets that there are may be waited on by who is just leaving.
+        self.world.until(lambda: live.stats()["waits_held"] == 0, "the test before has not left")
         self.world.build(edges, shield)
         number = next(numbers)
         self.tag = f"tag of collapse {number}"
