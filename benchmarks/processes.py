@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 PATIENCE_S = 30.0
@@ -288,13 +290,6 @@ def kernel_bytes() -> int:
     slab = int(fields["Slab"].split()[0]) * 1024
     sockets = re.search(r"TCP: .* mem (\d+)", Path("/proc/net/sockstat").read_text())
     return slab + (int(sockets[1]) if sockets else 0) * os.sysconf("SC_PAGE_SIZE")
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def cores() -> tuple[list[int], list[int]]:

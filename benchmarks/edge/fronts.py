@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.peers import program
-from benchmarks.processes import Server, free_port, listening
+from benchmarks.processes import Server, listening
 from tests.behind.fronts import FILES, adapted
+from tests.ports import free_port
 
 MAIN = """
 user {user}; daemon off; worker_processes {workers}; worker_rlimit_nofile 20000; pid {place}/pid;

@@ -13,7 +13,8 @@ from typing import Literal
 from benchmarks.edge.application import LIFETIME
 from benchmarks.edge.fronts import front
 from benchmarks.edge.gridless import EMPTY
-from benchmarks.processes import Server, free_port, listening
+from benchmarks.processes import Server, listening
+from tests.ports import free_port
 
 LOCK_DEFAULTS = {
     "proxy_cache_lock_timeout 30s": "proxy_cache_lock_timeout 5s",

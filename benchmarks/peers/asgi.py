@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.peers import Peer, needs_modules
-from benchmarks.processes import APPLICATION, Server, free_port, get, listening
+from benchmarks.processes import APPLICATION, Server, get, listening
 from benchmarks.station import Station, told
+from tests.ports import free_port
 
 
 def uvicorn(*, cores: Sequence[int] = ()) -> Server:

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from benchmarks.peers import Peer, needs_programs, program
 from benchmarks.peers.publisher import Publisher
-from benchmarks.processes import free_port, get, listening, websocket
+from benchmarks.processes import get, listening, websocket
 from benchmarks.station import Station
+from tests.ports import free_port
 
 SUBSCRIBE = quote(json.dumps({"subs": {"state": {}}}))
 CONFIGURATION = {

@@ -11,8 +11,9 @@ from pathlib import Path
 from benchmarks.application import CACHED_BODY, body_of
 from benchmarks.peers import Peer, needs_programs, program
 from benchmarks.peers.publisher import Publisher
-from benchmarks.processes import Server, free_port, get, websocket
+from benchmarks.processes import Server, get, websocket
 from benchmarks.station import Station
+from tests.ports import free_port
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 MISSING = needs_programs("nginx")

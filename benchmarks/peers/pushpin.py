@@ -11,8 +11,9 @@ from pathlib import Path
 
 from benchmarks.peers import Peer, needs_programs, nginx, program
 from benchmarks.peers.publisher import Publisher
-from benchmarks.processes import PATIENCE_S, BenchmarkError, Server, first_bytes, free_port, get
+from benchmarks.processes import PATIENCE_S, BenchmarkError, Server, first_bytes, get
 from benchmarks.station import Station
+from tests.ports import free_port
 
 SHARED = Path("/usr/lib/pushpin")
 """Where Debian has the settings that every Pushpin includes."""

@@ -15,7 +15,7 @@ from typing import Any
 from socketify import App, OpCode
 
 from benchmarks.application import body_of
-from benchmarks.processes import free_port
+from tests.ports import free_port
 
 LOOK_MS = 5
 orders: deque[str] = deque()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmarks.application import CACHED_BODY
 from benchmarks.peers import needs_programs, program
-from benchmarks.processes import Server, first_bytes, free_port, get
+from benchmarks.processes import Server, first_bytes, get
+from tests.ports import free_port
 
 MISSING = needs_programs("varnishd")
 

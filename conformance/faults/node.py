@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
+
+from tests.ports import free_port
 
 from .database import FOLDER_VARIABLE
 
@@ -32,14 +33,6 @@ OPTIONS: Mapping[str, object] = {
     "drain_timeout_s": 1.0,
     "max_connections_per_address": 0,
 }
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class NodeProcess:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from conformance.http1.starter import Starter, free_port
+from conformance.http1.starter import Starter
+from tests.ports import free_port
 
 
 def nginx(start: Starter, upstream: int) -> int:

@@ -10,7 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from conformance.http1 import fronts
-from conformance.http1.starter import Server, Starter, first_line_of, free_port, version_of
+from conformance.http1.starter import Server, Starter, first_line_of, version_of
+from tests.ports import free_port
 
 APPLICATION = "conformance.http1.application:app"
 

@@ -95,13 +95,6 @@ class Starter:
         return Server(self.name, ("127.0.0.1", port), self.seen_file, version=version, **options)
 
 
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def version_of(*packages: str) -> str:
     with contextlib.suppress(PackageNotFoundError):
         return ", ".join(f"{package} {version(package)}" for package in packages)

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.http1.starter import Starter, free_port
+from conformance.http1.starter import Starter
 from conformance.verdict import CannotRunError
+from tests.ports import free_port
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE / "node_modules" / "http-cache-tests"

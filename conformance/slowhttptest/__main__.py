@@ -15,6 +15,7 @@ from typing import Any
 
 from conformance.node import Node, serve
 from conformance.verdict import CANNOT_RUN, Outcome, conclude
+from tests.ports import free_port
 
 from . import peers
 from .attack import ATTACKS, CONNECTIONS, LOOK_S, Attack, Seen, run
@@ -40,7 +41,7 @@ def main() -> int:
             outcomes += judged(attack, seen, after["accepted"] - before["accepted"], refused, node)
     for name in peers.PEERS if arguments.peers else ():
         for attack in ATTACKS:
-            port = peers.free_port()
+            port = free_port()
             with peers.PEERS[name](port):
                 rows.append(row(name, attack, run(attack, port)))
     said = subprocess.run(["slowhttptest", "-h"], capture_output=True, text=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from conformance.ending import end
 from conformance.node import ROOT
+from tests.ports import free_port
 
 APPLICATION = "conformance.slowhttptest.application:app"
 START_TIMEOUT_S = 30.0
@@ -86,10 +87,3 @@ def version(peer: str) -> str:
         return metadata.version(peer)
     said = subprocess.run([NGINX, "-v"], capture_output=True, text=True).stderr
     return said.strip().rpartition("/")[2]
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

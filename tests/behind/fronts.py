@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.security.proxies import PROGRAMS, free_port, running
+from tests.ports import free_port
+from tests.security.proxies import PROGRAMS, running
 
 BEHIND = Path(__file__).parents[2] / "docs" / "behind"
 FILES = {"nginx": "nginx.conf", "varnish": "varnish.vcl", "haproxy": "haproxy.cfg", "caddy": "Caddyfile"}

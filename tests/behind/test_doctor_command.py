@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from freshwire.testing import node
 
-from tests.security.proxies import free_port
+from tests.ports import free_port
 
 from . import site
 from .fronts import front

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.security.proxies import PROGRAMS, free_port
+from tests.ports import free_port
+from tests.security.proxies import PROGRAMS
 from tests.waiting import block_until
 
 NGINX = """

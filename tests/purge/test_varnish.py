@@ -14,8 +14,9 @@ import pytest
 from freshwire import admin
 from freshwire.testing import LiveNode, node
 
+from tests.ports import free_port
+
 from ..behind.fronts import front
-from ..security.proxies import free_port
 from ..waiting import block_until
 from . import fake, site
 

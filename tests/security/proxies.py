@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port
+
 FORBIDDEN = "/internal"
 
 NGINX = """
@@ -84,11 +86,6 @@ PROGRAMS = {
     "haproxy": shutil.which("haproxy") or "/usr/sbin/haproxy",
     "varnish": shutil.which("varnishd") or "/usr/sbin/varnishd",
 }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        return int(unused.getsockname()[1])
 
 
 @contextmanager
