@@ -19,6 +19,7 @@ import httpx
 import pytest
 from freshwire.cli.bench import rows
 
+from tests.ports import free_port
 from tests.python.command import Cli, Running
 
 Start = Callable[..., Running]
@@ -92,8 +93,7 @@ def node(start: Start) -> str:
 def uvicorn(place: Path) -> Iterator[str]:
     """The URL of a live application that knows nothing of freshwire. Its WebSockets want their pings answered."""
     (place / "live.py").write_text(LIVE)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     pings = ["--ws-ping-interval", "0.4", "--ws-ping-timeout", "0.4"]
     words = [sys.executable, "-m", "uvicorn", "live:app", "--port", str(port), "--log-level", "error", *pings]
     with subprocess.Popen([*words, "--timeout-graceful-shutdown", "1"]) as process:
@@ -270,9 +270,7 @@ def test_a_client_that_was_the_limit_says_so(cli: Cli, node: str) -> None:
 
 
 def test_where_nobody_listens_nothing_is_measured(cli: Cli) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    ended = cli("bench", f"http://127.0.0.1:{port}/", "--connections", "7")
+    ended = cli("bench", f"http://127.0.0.1:{free_port()}/", "--connections", "7")
     assert ended.returncode == 1
     assert "7 × connection refused" in ended.stdout
     assert "Traceback" not in ended.stderr

@@ -12,6 +12,7 @@ import threading
 import pytest
 from freshwire.testing import proxy
 
+from tests.ports import free_port
 from tests.proxy.upstream import Client, Request, ask, read_body, response, upstream
 from tests.waiting import block_until
 
@@ -231,9 +232,7 @@ def test_above_the_limit_of_connections_requests_wait_for_one() -> None:
 
 
 def test_nobody_there_is_502_and_nobody_answering_the_phone_504() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    with proxy(f"http://127.0.0.1:{port}", allow_hosts=["*"]) as live:
+    with proxy(f"http://127.0.0.1:{free_port()}", allow_hosts=["*"]) as live:
         assert ask(live.url, "POST", "/").status == 502
         assert live.stats()["upstreams_out"] == 1
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:

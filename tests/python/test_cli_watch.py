@@ -3,13 +3,14 @@ from __future__ import annotations
 import http.server
 import json
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from freshwire.client import follow
+
+from tests.ports import free_port
 
 from .command import Cli, Running
 
@@ -117,9 +118,7 @@ def test_an_answer_that_is_no_event_stream_is_said_at_once(
 
 
 def test_a_refused_connection_is_said_at_once(cli: Cli) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    ended = cli("watch", f"http://127.0.0.1:{port}/")
+    ended = cli("watch", f"http://127.0.0.1:{free_port()}/")
     assert ended.returncode == 1
     assert "cannot be reached" in ended.stderr
 
