@@ -158,8 +158,11 @@ impl Shard {
                 return true;
             }
             // A read that ended after this request looked for a copy is about to be kept.
-            let newest = resources.watches.newest(&variant).filter(|_| once);
-            if let Some(read) = newest.filter(|read| read.reusable && self.is_usable(read)) {
+            if once
+                && let Some(read) = resources.watches.newest(&variant)
+                && read.reusable
+                && self.is_usable(&read)
+            {
                 shared.metrics.hits.fetch_add(1, Relaxed);
                 let read = self.at_pinned(key, read);
                 self.serve(key, &read, CacheStatus::Hit);
