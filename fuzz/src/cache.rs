@@ -290,7 +290,6 @@ impl Model {
             self.clients[client].waits = false;
         }
         let (made, storable) = self.made(&asked);
-        let changed = |rep: &Representation| self.resources.newest_change(&rep.tags);
         match (asked.by, how % 8) {
             (For::Watchers(topic), 0) => self.end_read(topic, Outcome::Failed),
             (For::Watchers(topic), 1) => self.end_read(topic, Outcome::Gone(404, String::new())),
@@ -298,11 +297,8 @@ impl Model {
             (_, 0) => {}
             (For::Client(client), _) => {
                 let resource = asked.resource;
-                let newest = self.resources.watches.saw(&variant(resource), &made, changed);
                 let made = Arc::new(made);
-                if storable && newest {
-                    self.resources.cache.insert(variant(resource), &[], made.clone());
-                }
+                self.resources.given(variant(resource), &[], &made, storable);
                 if storable {
                     self.give(client, &made);
                 }

@@ -76,8 +76,13 @@ impl Cache {
 
     /// Give up a variant; whether there was one.
     pub fn remove(&self, key: &VariantKey) -> bool {
+        self.remove_if(key, |_| true)
+    }
+
+    /// Give up a variant if `which` says so; whether it did.
+    pub fn remove_if(&self, key: &VariantKey, which: impl FnOnce(&Representation) -> bool) -> bool {
         let mut shard = self.write(key.resource.hash64());
-        let freed = shard.kept.remove(key);
+        let freed = shard.kept.remove(key, which);
         self.bytes.fetch_sub(freed.unwrap_or(0), Ordering::Relaxed);
         freed.is_some()
     }

@@ -59,6 +59,14 @@ impl Landed {
         }
     }
 
+    /// A watch has ended, which read this last at `offset`: who was given something else while it was watched, was so before
+    /// `since`.
+    pub fn left(&mut self, resource: &ResourceKey, last: &Representation, offset: u64) {
+        self.note(resource, last, offset);
+        let slot = self.slot(resource);
+        slot.other = slot.other.max(last.since.saturating_sub(1));
+    }
+
     /// Say of a new representation from when on it is what everybody has who has anything. If something else was given
     /// out at a later position, it is for who asked for it and nobody else.
     pub fn settle(&mut self, resource: &ResourceKey, read: &mut Representation) {

@@ -2,7 +2,7 @@
 use super::cache::Cache;
 use super::flights::Flights;
 use super::freshness;
-use super::key::ResourceKey;
+use super::key::{ResourceKey, VariantKey};
 use super::monitors::{Link, Monitors};
 use super::policy;
 use super::position::{Epoch, Position};
@@ -173,6 +173,19 @@ impl Resources {
     pub fn newest_change(&self, tags: &[TagHash]) -> u64 {
         let table = self.tags.read().unwrap_or_else(PoisonError::into_inner);
         tags.iter().map(|tag| table.last_change(*tag)).max().unwrap_or(0)
+    }
+
+    /// A client was given this outside of a watch: who watches hears of it, and later GETs get it if it is `storable` and
+    /// nothing newer was given out. `vary` is what the variant's selectors were taken by.
+    pub fn given(&self, variant: VariantKey, vary: &[Box<str>], read: &Arc<Representation>, storable: bool) {
+        match self.watches.saw(&variant, read, |read| self.newest_change(&read.tags)) {
+            Some(newest) if storable => self.cache.insert(variant, vary, newest),
+            Some(_) => {}
+            // What is kept may be older all the same than what this client has now.
+            None => {
+                self.cache.remove_if(&variant, |kept| kept.position.offset < read.position.offset);
+            }
+        }
     }
 
     /// What is kept of a resource, if it may ride in the answer to a wait: public, one for all, and small.

@@ -121,11 +121,15 @@ impl Shard {
         (bytes, freed)
     }
 
-    /// Give up a representation. Returns its bytes.
-    pub(super) fn remove(&mut self, key: &VariantKey) -> Option<usize> {
+    /// Give up a representation if `which` says so. Returns its bytes.
+    pub(super) fn remove(
+        &mut self,
+        key: &VariantKey,
+        which: impl FnOnce(&Representation) -> bool,
+    ) -> Option<usize> {
         let hash = self.hash(&key.resource, &key.audience, &key.selectors);
         let index = self.find(hash, &key.resource, &key.audience, &key.selectors)?;
-        Some(self.remove_slot(index))
+        which(&self.slots[index].rep).then(|| self.remove_slot(index))
     }
 
     /// Give up the next one that was not used since the hand last came by. Returns its bytes; `None` if all were used, and

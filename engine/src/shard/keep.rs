@@ -79,11 +79,7 @@ impl Shard {
     ) {
         let Some(resource) = work.resource.clone().filter(|_| work.asks_as_anybody()) else { return };
         let variant = VariantKey { resource, audience, selectors: Selectors::of(&work.fields, vary) };
-        let resources = &self.shared.resources;
-        let newest = resources.watches.saw(&variant, rep, |rep| resources.newest_change(&rep.tags));
-        if storable && newest {
-            resources.cache.insert(variant, vary, rep.clone());
-        }
+        self.shared.resources.given(variant, vary, rep, storable);
     }
 
     /// What a GET's representation would depend on.

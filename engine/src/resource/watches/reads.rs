@@ -19,22 +19,26 @@ const LONGEST_LOOK_MS: u64 = 60_000;
 
 impl Watches {
     /// A client was given this representation outside of a watch: whoever watches the variant gets it too, and if it
-    /// differs from what a watcher that left may have, that watcher no longer counts as up to date. False: something
-    /// else was given out at a later position, so that nobody else should get this.
+    /// differs from what a watcher that left may have, that watcher no longer counts as up to date. What others may get
+    /// from now on, if anything: this, or what is watched if that is the same and newer; nothing if something else was given
+    /// out at a later position.
     pub fn saw(
         &self,
         key: &VariantKey,
-        read: &Representation,
+        read: &Arc<Representation>,
         changed: impl FnOnce(&Representation) -> u64,
-    ) -> bool {
+    ) -> Option<Arc<Representation>> {
         let mut state = self.state();
         let topic = state.by_key.get(key).copied();
         let Some((topic, watch)) = topic.and_then(|topic| Some((topic, state.watches.get_mut(&topic)?)))
         else {
             state.ghosts.saw(key, read);
-            return state.landed.note(&key.resource, read, read.position.offset);
+            return state.landed.note(&key.resource, read, read.position.offset).then(|| read.clone());
         };
-        let newest = read.position.offset >= watch.read_at || read.same_as(&watch.current);
+        let newest = match read.position.offset >= watch.read_at {
+            true => Some(read.clone()),
+            false => read.same_as(&watch.current).then(|| watch.current.clone()),
+        };
         // What is a refusal, or a way to somewhere else: whether the watch ends is for its own re-read to find out.
         if !is_representation(read.status) {
             watch.doubt(read.position.offset);

@@ -122,7 +122,7 @@ impl Watches {
                 state.vary.remove(&watch.key.resource);
             }
         }
-        state.landed.note(&watch.key.resource, &watch.current, watch.read_at);
+        state.landed.left(&watch.key.resource, &watch.current, watch.read_at);
         self.index(&mut state.by_tag, topic, &watch.current.tags, &[]);
         self.hub.retire(topic);
         Some(watch)
