@@ -119,8 +119,8 @@ def commit() -> str:
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
-    written = (":!benchmarks/results", ":!docs/benchmarks.md", ":!docs/million.md")
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
+    pages = [f":!docs/{name}.md" for name in ("benchmarks", "edge", "million", "security")]
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results", *pages)
     return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if changed else "")
 
 
