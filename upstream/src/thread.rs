@@ -15,11 +15,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 /// Items that are taken before others have their turn.
 const BATCH_ITEMS: usize = 256;
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How long who was told of the end may go on to tell an upstream, and how often it is looked whether they have.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What waits for a thread.
 pub enum Item {
@@ -74,7 +78,7 @@ impl Thread {
             .build()
     }
 
-    /// Run until told to stop; what is under way then ends with it. `checks`: this thread asks for the upstreams' health.
+    /// Run until told to stop; what is under way then ends with it, after its last words. `checks`: this thread asks for the upstreams' health.
     pub fn run(self: &Arc<Self>, runtime: &Runtime, mailbox: &Mailbox<Item>, checks: bool) {
         runtime.block_on(async {
             tokio::spawn(self.clone().sweep());
@@ -82,6 +86,7 @@ impl Thread {
                 health::watch(&self.common);
             }
             self.serve(mailbox).await;
+            let _ = timeout(LAST_WORDS, self.ended()).await;
         });
     }
 
@@ -101,6 +106,13 @@ impl Thread {
                 }
             }
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Done when no exchange is left.
+    async fn ended(&self) {
+        while !self.exchanges().is_empty() {
+            tokio::time::sleep(LOOK).await;
         }
     }
 
