@@ -99,7 +99,7 @@ impl Proxy {
         self.reports.fileno()
     }
 
-    /// End the threads, and wait for them; what is under way ends with them.
+    /// End the threads, and wait for them; what is under way ends with them, after its last words.
     pub fn stop(&self) {
         for mailbox in &self.mailboxes {
             mailbox.push(Item::Stop);

@@ -80,7 +80,7 @@ impl Cache {
     }
 
     /// Give up a variant if `which` says so; whether it did.
-    pub fn remove_if(&self, key: &VariantKey, which: impl FnOnce(&Representation) -> bool) -> bool {
+    pub(super) fn remove_if(&self, key: &VariantKey, which: impl FnOnce(&Representation) -> bool) -> bool {
         let mut shard = self.write(key.resource.hash64());
         let freed = shard.kept.remove(key, which);
         self.bytes.fetch_sub(freed.unwrap_or(0), Ordering::Relaxed);

@@ -22,7 +22,7 @@ impl Watches {
     /// differs from what a watcher that left may have, that watcher no longer counts as up to date. What others may get
     /// from now on, if anything: this, or what is watched if that is the same and newer; nothing if something else was given
     /// out at a later position.
-    pub fn saw(
+    pub(in crate::resource) fn saw(
         &self,
         key: &VariantKey,
         read: &Arc<Representation>,
